@@ -1,0 +1,25 @@
+//! Images for Coracle: their model, the content store, packed layers, the Dockerfile builder and registries.
+//!
+//! The crate knows nothing of how a container runs. It takes bytes from strangers (registries, build contexts, layout
+//! directories) and yields checked values: a [`reference::Reference`], a [`digest::Digest`], an [`image::Image`].
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`digest`], [`reference`], [`platform`], [`media_type`] | names, checked once |
+//! | [`image`] | manifests, indexes and configs, and the choice of one entry from an index |
+//! | [`store`] | blobs and names in an OCI image layout |
+//! | [`layer`] | layers in packed form, and their merged view |
+//! | [`build`] | Dockerfiles |
+//! | [`registry`] | pull and push |
+
+#![forbid(unsafe_code)]
+
+pub mod build;
+pub mod digest;
+pub mod image;
+pub mod layer;
+pub mod media_type;
+pub mod platform;
+pub mod reference;
+pub mod registry;
+pub mod store;

@@ -1,0 +1,18 @@
+//! Sandboxes for Coracle: the guest's file system, WebAssembly execution, and the second wall around it.
+//!
+//! A guest gets what its [`spec::ContainerSpec`] and file system name, and nothing else. The crate knows nothing of
+//! images and registries: an image's files come in through the trait [`vfs::Lower`].
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`vfs`] | the guest's file system: immutable lower, private upper, mounts |
+//! | [`spec`] | what to run, as plain data |
+//! | [`sandbox`] | running it, and the walls |
+//! | [`sys`] | calls to the operating system; the only room with `unsafe` code of our own |
+
+#![deny(unsafe_code)]
+
+pub mod sandbox;
+pub mod spec;
+pub mod sys;
+pub mod vfs;
