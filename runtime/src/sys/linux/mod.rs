@@ -1,0 +1,17 @@
+//! Linux.
+
+mod guest_calls;
+mod landlock;
+#[expect(unsafe_code, reason = "mmap, munmap, and the slice over what they map")]
+mod mapped_file;
+#[expect(unsafe_code, reason = "libc's _exit is declared unsafe")]
+mod process;
+mod restrict;
+mod seccomp;
+#[expect(unsafe_code, reason = "sigaction, and what a handler may call")]
+mod signals;
+
+pub use mapped_file::MappedFile;
+pub use process::{create_private_dir_all, exit_now, is_root, kill};
+pub use restrict::restrict;
+pub use signals::end_on_signals;

@@ -1,0 +1,83 @@
+//! Ending at once on a signal, and leaving a record of it.
+//!
+//! A handler does it rather than a thread: it costs nothing until a signal comes, and it works whatever the guest is doing.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+
+/// The signals by which people and service managers end a program.
+const SIGNALS: [libc::c_int; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+
+/// The file that takes the record; -1 until there is one.
+static FILE: AtomicI32 = AtomicI32::new(-1);
+
+/// One record for each of [`SIGNALS`], made ahead because a handler may not allocate.
+static RECORDS: [AtomicPtr<Vec<u8>>; SIGNALS.len()] =
+    [const { AtomicPtr::new(std::ptr::null_mut()) }; SIGNALS.len()];
+
+/// Makes each signal that asks this process to end write `record(signal)` to `file` and end it with code 128 + signal. A
+/// signal that the caller had this process ignore, as `nohup` does, stays ignored.
+///
+/// The file must stay open for as long as the process lives, and the last call counts.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn end_on_signals(file: &File, record: impl Fn(i32) -> Vec<u8>) -> io::Result<()> {
+    for (place, signal) in RECORDS.iter().zip(SIGNALS) {
+        // Leaked: the handler may read it at any moment until the process ends.
+        place.store(Box::into_raw(Box::new(record(signal))), Ordering::Release);
+    }
+    FILE.store(file.as_raw_fd(), Ordering::Release);
+    for signal in SIGNALS {
+        handle(signal)?;
+    }
+    Ok(())
+}
+
+fn handle(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: an all-zero sigaction is a valid value: no flags, an empty mask, the default action.
+    let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: a null new action only asks; `old` is a valid place for the answer.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut old) };
+    if asked != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if old.sa_sigaction == libc::SIG_IGN {
+        return Ok(());
+    }
+    // SAFETY: as above.
+    let mut new: libc::sigaction = unsafe { std::mem::zeroed() };
+    new.sa_sigaction = on_signal as extern "C" fn(libc::c_int) as usize;
+    // A guest may have overflowed the stack that it runs on.
+    new.sa_flags = libc::SA_ONSTACK;
+    // SAFETY: `new` holds a handler of the signature that is called without SA_SIGINFO, which does only what a handler may.
+    let set = unsafe { libc::sigaction(signal, &raw const new, std::ptr::null_mut()) };
+    if set == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+extern "C" fn on_signal(signal: libc::c_int) {
+    if let Some(at) = SIGNALS.iter().position(|known| *known == signal) {
+        let record = RECORDS[at].load(Ordering::Acquire);
+        if !record.is_null() {
+            // SAFETY: the pointer came from Box::into_raw, is never freed and never written through. write(2) may be called
+            // from a handler; a record that cannot be written leaves nothing else to do.
+            unsafe {
+                let record = &*record;
+                libc::write(
+                    FILE.load(Ordering::Acquire),
+                    record.as_ptr().cast(),
+                    record.len(),
+                );
+            }
+        }
+    }
+    // SAFETY: _exit may be called from a handler and does not return.
+    unsafe { libc::_exit(128 + signal) }
+}

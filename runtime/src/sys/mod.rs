@@ -1,0 +1,20 @@
+//! Calls to the operating system, and the only room of this crate with `unsafe` code of its own.
+//!
+//! Each platform's folder has the same functions under the same names. What a platform cannot do is said in the result,
+//! never left out in silence.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+mod restriction;
+
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(not(target_os = "linux"))]
+use other as platform;
+
+pub use platform::{
+    MappedFile, create_private_dir_all, end_on_signals, exit_now, is_root, kill, restrict,
+};
+pub use restriction::{Applied, Place, Reach, RestrictError, Restricted};

@@ -1,0 +1,98 @@
+//! macOS, Windows and the rest: the first wall only.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::{Applied, Reach, RestrictError, Restricted};
+
+/// The bytes of a file that does not change. Read into memory here; Linux maps them.
+#[derive(Debug)]
+pub struct MappedFile(Vec<u8>);
+
+impl MappedFile {
+    /// Reads the whole of `file`. The handle may be closed afterwards; its position is at the end.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the file, and `OutOfMemory` for one that does not fit.
+    pub fn open(file: &File) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        let mut bytes = Vec::new();
+        let capacity = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        bytes
+            .try_reserve_exact(capacity)
+            .map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut file = file.try_clone()?;
+        io::Seek::rewind(&mut file)?;
+        file.take(length).read_to_end(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl AsRef<[u8]> for MappedFile {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Ends the process now. Whatever is buffered must have been flushed before.
+pub fn exit_now(code: i32) -> ! {
+    #[expect(
+        clippy::exit,
+        reason = "the caller asked for it, at the end of a process of its own"
+    )]
+    std::process::exit(code)
+}
+
+/// Restricts nothing, and says so: the second wall exists on Linux only.
+///
+/// # Errors
+///
+/// None here.
+pub fn restrict(_reach: &Reach<'_>) -> Result<Restricted, RestrictError> {
+    fn none<T>() -> Applied<T> {
+        Applied::Unsupported(format!(
+            "first wall only: there is no second wall on {}",
+            std::env::consts::OS
+        ))
+    }
+    Ok(Restricted {
+        no_new_privileges: none(),
+        landlock: none(),
+        seccomp: none(),
+    })
+}
+
+/// Leaves signals as they are: the record then says that the process was killed.
+///
+/// # Errors
+///
+/// None here.
+pub fn end_on_signals(_file: &File, _record: impl Fn(i32) -> Vec<u8>) -> io::Result<()> {
+    Ok(())
+}
+
+/// Refuses to kill a process: not supported on this system yet.
+///
+/// # Errors
+///
+/// Always [`io::ErrorKind::Unsupported`].
+pub fn kill(_pid: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Data is kept for each user on these systems, whatever rights the user has.
+pub fn is_root() -> bool {
+    false
+}
+
+/// Makes a directory with its parents. Who may enter it is what its parent passes on: on these systems the user's own folders
+/// are closed to others.
+///
+/// # Errors
+///
+/// What the system says. A directory that is there is none.
+pub fn create_private_dir_all(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
