@@ -565,7 +565,6 @@ mod tests {
             ":1",
             "@",
             "a/./b",
-            "../a",
             "a\n",
             "a\0",
             "ä",
@@ -593,6 +592,7 @@ mod tests {
             "[::g]/a",
             "[::1]x/a",
             ".com/a",
+            "../a",
         ] {
             assert!(
                 matches!(problem(text), P::Host { .. }),
@@ -645,7 +645,8 @@ mod tests {
         #[test]
         fn every_form_reads_back(
             host in "(|localhost/|[a-z]{1,5}(-[a-z0-9]{1,3})?\\.[a-z]{2,3}(:[1-9][0-9]{0,3})?/|\\[::[1-9a-f]\\](:5000)?/|docker\\.io/)",
-            name in "[a-z0-9]{1,6}((\\.|_|__|-{1,3})[a-z0-9]{1,4}){0,2}(/[a-z0-9]{1,4}([._-][a-z]{1,2})?){0,3}",
+            // No dot in the first part: without a host it would be read as one.
+            name in "[a-z0-9]{1,6}((_|__|-{1,3})[a-z0-9]{1,4}){0,2}(/[a-z0-9]{1,4}([._-][a-z]{1,2})?){0,3}",
             tag in proptest::option::of("[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}"),
             digest in proptest::option::of("[0-9a-f]{64}"),
         ) {

@@ -30,6 +30,10 @@ impl Limits {
 
 /// A manifest or an index: what a name can point to.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, and it is taken apart at once"
+)]
 pub enum Document {
     /// One image.
     Manifest(ImageManifest),

@@ -150,3 +150,217 @@ fn listed(entries: &[Entry<'_>]) -> String {
         _ => format!("{text} and {hidden} more"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Document;
+
+    /// Entries as `platform`, with `@attestation`, `@artifact`, `@index` or `@layer` behind; `-` states no platform.
+    fn index(entries: &[&str]) -> ImageIndex {
+        let entries: Vec<String> = entries
+            .iter()
+            .enumerate()
+            .map(|(number, entry)| {
+                let (platform, mark) = entry.split_once('@').unwrap_or((entry, ""));
+                let media_type = match mark {
+                    "index" => "application/vnd.oci.image.index.v1+json",
+                    "layer" => "application/vnd.oci.image.layer.v1.tar",
+                    "docker" => "application/vnd.docker.distribution.manifest.v2+json",
+                    _ => "application/vnd.oci.image.manifest.v1+json",
+                };
+                let extra = match mark {
+                    "attestation" => {
+                        r#","annotations":{"vnd.docker.reference.type":"attestation-manifest"}"#
+                    }
+                    "artifact" => r#","artifactType":"application/vnd.wasm.config.v0+json""#,
+                    _ => "",
+                };
+                let parts: Vec<&str> = platform.split('/').collect();
+                let platform = match parts[..] {
+                    [os, arch] => {
+                        format!(r#","platform":{{"os":"{os}","architecture":"{arch}"}}"#)
+                    }
+                    [os, arch, variant] => format!(
+                        r#","platform":{{"os":"{os}","architecture":"{arch}","variant":"{variant}"}}"#
+                    ),
+                    _ => String::new(),
+                };
+                format!(
+                    r#"{{"mediaType":"{media_type}","digest":"sha256:{number:064x}","size":2{platform}{extra}}}"#
+                )
+            })
+            .collect();
+        let text = format!(
+            r#"{{"schemaVersion":2,"manifests":[{}]}}"#,
+            entries.join(",")
+        );
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        match Document::parse(text.as_bytes(), media_type) {
+            Ok(Document::Index(index)) => index,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_table() {
+        for (entries, wanted, host, chosen) in [
+            // Wasm comes first, wherever it stands and however `os` is spelt.
+            (
+                &["linux/amd64", "wasi/wasm"][..],
+                None,
+                "linux/amd64",
+                Some(1),
+            ),
+            (
+                &["linux/amd64", "linux/wasm32"],
+                None,
+                "linux/amd64",
+                Some(1),
+            ),
+            (&["wasip2/wasm", "wasi/wasm"], None, "linux/amd64", Some(1)),
+            (
+                &["wasip2/wasm", "wasip1/wasm"],
+                None,
+                "linux/amd64",
+                Some(0),
+            ),
+            (
+                &["linux/amd64", "wasi/wasm64"],
+                None,
+                "linux/amd64",
+                Some(0),
+            ),
+            // An image before an artifact of the same platform.
+            (
+                &["wasi/wasm@artifact", "wasip1/wasm"],
+                None,
+                "linux/amd64",
+                Some(1),
+            ),
+            (
+                &["wasi/wasm@artifact", "linux/amd64"],
+                None,
+                "linux/amd64",
+                Some(0),
+            ),
+            // Else the host's own.
+            (
+                &["linux/arm64", "linux/amd64"],
+                None,
+                "linux/amd64",
+                Some(1),
+            ),
+            (
+                &["linux/arm64/v8", "linux/amd64@docker"],
+                None,
+                "linux/arm64",
+                Some(0),
+            ),
+            (
+                &["linux/amd64/v3", "linux/amd64"],
+                None,
+                "linux/amd64",
+                Some(1),
+            ),
+            (&["linux/amd64/v3"], None, "linux/amd64", None),
+            (&["linux/s390x", "windows/amd64"], None, "linux/amd64", None),
+            // What is asked for overrides both.
+            (
+                &["wasi/wasm", "linux/arm64"],
+                Some("linux/arm64"),
+                "linux/amd64",
+                Some(1),
+            ),
+            (
+                &["wasi/wasm", "linux/arm64"],
+                Some("linux/amd64"),
+                "linux/amd64",
+                None,
+            ),
+            (
+                &["linux/amd64", "wasip1/wasm"],
+                Some("wasi/wasm"),
+                "linux/amd64",
+                Some(1),
+            ),
+            (
+                &["linux/arm/v6", "linux/arm"],
+                Some("linux/arm/v7"),
+                "linux/amd64",
+                Some(1),
+            ),
+            // What is no image is not chosen.
+            (
+                &["unknown/unknown", "linux/amd64"],
+                None,
+                "linux/amd64",
+                Some(1),
+            ),
+            (
+                &["linux/amd64@attestation", "linux/amd64"],
+                None,
+                "linux/amd64",
+                Some(1),
+            ),
+            (
+                &["wasi/wasm@layer", "linux/amd64"],
+                None,
+                "linux/amd64",
+                Some(1),
+            ),
+            (
+                &["unknown/unknown"],
+                Some("unknown/unknown"),
+                "linux/amd64",
+                None,
+            ),
+            (&[], None, "linux/amd64", None),
+            // Without a platform: only when nothing else fits.
+            (&["-", "linux/amd64"], None, "linux/amd64", Some(1)),
+            (&["linux/arm64", "-@index"], None, "linux/amd64", Some(1)),
+            (&["-"], Some("wasi/wasm"), "linux/amd64", Some(0)),
+        ] {
+            let index = index(entries);
+            let wanted = wanted.map(|text| Platform::parse(text).expect("a platform"));
+            let host = Platform::parse(host).expect("a platform");
+            let got = choose(&index, wanted.as_ref(), &host).ok();
+            let got = got.map(|choice| choice.descriptor.digest().to_string());
+            let chosen = chosen.map(|number: usize| format!("sha256:{number:064x}"));
+            assert_eq!(got, chosen, "{entries:?} for {wanted:?} on {host}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_there_is() {
+        let host = Platform::parse("linux/amd64").expect("a platform");
+        let arms = index(&[
+            "linux/arm64",
+            "linux/arm/v7",
+            "linux/arm64",
+            "unknown/unknown",
+        ]);
+        let error = choose(&arms, None, &host).expect_err("no fit");
+        assert_eq!(
+            error.to_string(),
+            "no image for wasi/wasm or linux/amd64: the index has linux/arm64, linux/arm/v7"
+        );
+        let many: Vec<String> = (0..900)
+            .map(|number| format!("linux/cpu{number}"))
+            .collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let message = choose(&index(&many), None, &host)
+            .expect_err("no fit")
+            .to_string();
+        assert!(message.ends_with("linux/cpu19 and 880 more"), "{message}");
+        assert_eq!(choose(&index(&[]), None, &host), Err(SelectError::Empty));
+    }
+
+    #[test]
+    fn the_reason_names_the_platform() {
+        let host = Platform::parse("linux/amd64").expect("a platform");
+        let both = index(&["linux/amd64", "wasi/wasm"]);
+        let choice = choose(&both, None, &host).expect("a choice");
+        assert_eq!(choice.reason, "wasi/wasm: Wasm comes first");
+    }
+}

@@ -93,9 +93,9 @@ pub enum StoreError {
         /// The manifest.
         digest: String,
         /// The platform in its config.
-        got: Platform,
+        got: Box<Platform>,
         /// The platform asked for.
-        want: Platform,
+        want: Box<Platform>,
     },
     /// Indexes are nested deeper than any honest image.
     #[error("image index {digest} is nested more than {limit} deep")]

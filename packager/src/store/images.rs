@@ -200,8 +200,8 @@ fn check_platform(image: Image, wanted: Option<&Platform>) -> Result<Image, Stor
         Some(want) if has_image_config(&image.manifest) && !image.platform().satisfies(want) => {
             Err(StoreError::Platform {
                 digest: image.descriptor.digest().to_string(),
-                got: image.platform(),
-                want: want.clone(),
+                got: Box::new(image.platform()),
+                want: Box::new(want.clone()),
             })
         }
         _ => Ok(image),

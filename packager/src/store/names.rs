@@ -51,8 +51,12 @@ impl NamedImage {
     }
 }
 
+fn name_text(entry: &Value) -> Option<&str> {
+    entry.get("annotations")?.get(NAME)?.as_str()
+}
+
 fn name_of(entry: &Value) -> Option<Reference> {
-    let text = entry.get("annotations")?.get(NAME)?.as_str()?;
+    let text = name_text(entry)?;
     let name = Reference::parse(text).ok()?;
     let is_whole = name.tag().is_some() || name.digest().is_some();
     (is_whole && name.to_string() == text).then_some(name)
@@ -78,10 +82,12 @@ impl Store {
         let reference = reference.clone().or_latest();
         let index = self.read_index()?;
         let Some(digest) = reference.digest() else {
+            // Texts are compared, not references: only the canonical text is a name, and parsing all would be slower.
+            let text = reference.to_string();
             let entry = index
                 .entries()
                 .iter()
-                .find(|entry| name_of(entry).as_ref() == Some(&reference));
+                .find(|entry| name_text(entry) == Some(&text));
             return Ok(entry.and_then(NamedImage::of).map(|image| image.descriptor));
         };
         let named = index
@@ -177,8 +183,9 @@ impl Store {
                 root: self.root().to_owned(),
             });
         }
+        let text = name.to_string();
         let mut annotations = descriptor.annotations().clone().unwrap_or_default();
-        annotations.insert(NAME.to_owned(), name.to_string());
+        annotations.insert(NAME.to_owned(), text.clone());
         annotations.insert(STORED_AT.to_owned(), now.to_string());
         let mut named = descriptor.clone();
         named.set_annotations(Some(annotations));
@@ -189,9 +196,9 @@ impl Store {
         let place = index
             .entries()
             .iter()
-            .position(|old| name_of(old).as_ref() == Some(name));
+            .position(|old| name_text(old) == Some(&text));
         let entries = index.entries_mut();
-        entries.retain(|old| name_of(old).as_ref() != Some(name));
+        entries.retain(|old| name_text(old) != Some(&text));
         entries.insert(place.unwrap_or(entries.len()).min(entries.len()), entry);
         self.write_index(&index)
     }
@@ -202,13 +209,18 @@ impl Store {
     ///
     /// `index.json` cannot be read or replaced.
     pub fn remove_name(&self, name: &Reference) -> Result<bool, StoreError> {
+        if name.tag().is_none() && name.digest().is_none() {
+            // Such an entry is another tool's.
+            return Ok(false);
+        }
         let _lease = self.lease()?;
         let _lock = lock::exclusive(self.dir(), self.root())?;
         let mut index = self.read_index()?;
         let before = index.entries().len();
+        let text = name.to_string();
         index
             .entries_mut()
-            .retain(|entry| name_of(entry).as_ref() != Some(name));
+            .retain(|entry| name_text(entry) != Some(&text));
         if index.entries().len() == before {
             return Ok(false);
         }
