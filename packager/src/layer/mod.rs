@@ -1,0 +1,44 @@
+//! Layers in packed form, and their merged view.
+//!
+//! A layer blob is a compressed tar, in which nothing can be found without reading all of it. Packed, it is the uncompressed
+//! tar with an index beside it, and a container reads its files where they lie in the tar. Nothing of a layer is ever unpacked to
+//! the host's file system, so no name in it can do harm there.
+//!
+//! - [`LayerStore::prepare`] packs the layers of an image and merges their indexes; [`LayerStore::prepared`] only looks.
+//! - [`TreeIndex`] reads an index, [`LayerWriter`] makes a new layer.
+//!
+//! The way of a layer: `compress` (blob to bytes), `archive` and `pax` (bytes to entries), `scan` (entries to a `tree`, with
+//! `whiteout` and `path`), `encode` (tree to index), `merge` (indexes to one). `format` describes the index.
+
+mod archive;
+mod compress;
+mod encode;
+mod error;
+mod format;
+mod gc;
+mod header;
+mod index;
+pub mod limits;
+mod merge;
+mod pack;
+mod path;
+mod pax;
+mod scan;
+mod store;
+mod temp;
+mod tree;
+mod whiteout;
+mod writer;
+mod xattr;
+
+pub use error::{IndexError, LayerError, TarError};
+pub use format::NodeKind;
+pub use gc::Collected;
+pub use index::{Node, TreeIndex};
+pub use limits::Limits;
+pub use store::{LayerLease, LayerStore, Rootfs, chain_id};
+pub use writer::{Attributes, LayerWriter, Opener, WrittenLayer};
+pub use xattr::Xattrs;
+
+#[cfg(test)]
+mod tests;
