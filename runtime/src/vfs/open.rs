@@ -1,0 +1,203 @@
+//! Opening, and making files.
+
+use std::sync::Arc;
+
+use super::copy_up::{FILE_MODE, Site};
+use super::directory::{Directory, Handle};
+use super::errno::{Errno, Result};
+use super::file::{Data, File, LowerFile};
+use super::guest_fs::Fs;
+use super::host;
+use super::limits::MAX_RACES;
+use super::mounts::Access;
+use super::node::{FileKind, Node, OpenOptions};
+use super::place::{Body, Entry, Place};
+use super::walk::{Follow, Found};
+
+impl Fs {
+    pub(super) fn open(
+        self: &Arc<Self>,
+        handle: &Handle,
+        path: &[u8],
+        options: &OpenOptions,
+    ) -> Result<Node> {
+        if options.create && options.directory {
+            return Err(Errno::Invalid);
+        }
+        for _ in 0..MAX_RACES {
+            if let Some(node) = self.try_open(handle, path, options)? {
+                return Ok(node);
+            }
+        }
+        Err(Errno::Again)
+    }
+
+    /// `None` when names changed meanwhile.
+    fn try_open(
+        self: &Arc<Self>,
+        handle: &Handle,
+        path: &[u8],
+        options: &OpenOptions,
+    ) -> Result<Option<Node>> {
+        let follow = match (options.create, options.follow) {
+            (true, true) if !options.exclusive => Follow::ToCreate,
+            (true, _) => Follow::Never,
+            (false, true) => Follow::Yes,
+            (false, false) => Follow::No,
+        };
+        let found = self.resolve(handle, path, follow)?;
+        // As Linux: a path that ends in a slash never makes a file.
+        if options.create && found.slash {
+            return Err(Errno::IsDir);
+        }
+        match &found.entry {
+            Entry::Absent if options.create => {
+                return self.create_file(handle, path, follow, options);
+            }
+            Entry::Absent => return Err(Errno::NoEntry),
+            _ if options.create && options.exclusive => return Err(Errno::Exist),
+            Entry::Directory(_) if options.create || options.writes() => return Err(Errno::IsDir),
+            Entry::Directory(place) => {
+                let handle = Handle::new(found.path(), place.clone());
+                return Ok(Some(Node::Directory(Directory::new(self.clone(), handle))));
+            }
+            _ => {}
+        }
+        if options.directory || found.slash {
+            return Err(Errno::NotDir);
+        }
+        match found.entry.kind() {
+            Some(FileKind::File) => self.open_file(handle, path, follow, &found, options),
+            Some(FileKind::Symlink) => Err(Errno::Loop),
+            _ => Err(Errno::NotPermitted),
+        }
+    }
+
+    fn open_file(
+        self: &Arc<Self>,
+        handle: &Handle,
+        path: &[u8],
+        follow: Follow,
+        found: &Found,
+        options: &OpenOptions,
+    ) -> Result<Option<Node>> {
+        let name = found.name(Errno::IsDir, Errno::IsDir)?;
+        let changeable = match found.entry {
+            Entry::MountedFile(point) => self.mounts.access(point) == Access::ReadWrite,
+            _ => self.check_writable(found.dir()).is_ok(),
+        };
+        if options.writes() && !changeable {
+            return Err(Errno::ReadOnly);
+        }
+        let opened = |data| {
+            let file = File::new(data, options, changeable);
+            if options.truncate {
+                file.truncate()?;
+            }
+            Ok(Some(Node::File(file)))
+        };
+        if let Entry::MountedFile(point) = found.entry {
+            return opened(Data::Mounted(self.mounted_file(point)?.try_clone()?));
+        }
+        match (&found.entry, &found.dir().body) {
+            (Entry::Lower(node, stat), _) if options.writes() => {
+                // Long for a large file, so without the lock.
+                let (new, file) = self.copy_aside(*node, stat, !options.truncate)?;
+                let guard = self.writable_upper()?.lock()?;
+                let found = self.resolve(handle, path, follow)?;
+                if !matches!(found.entry, Entry::Lower(now, _) if now == *node) {
+                    return Ok(None);
+                }
+                let dir = self.ensure_upper(&guard, &found.dirs)?;
+                super::copy_up::unchanged(&dir, || new.place(&guard, &dir, name))?;
+                opened(Data::Own(file))
+            }
+            (Entry::Lower(node, stat), _) => {
+                let extent = self.lower.open(*node)?;
+                let path = found.path();
+                opened(Data::Lower(LowerFile::new(
+                    self.clone(),
+                    path,
+                    *node,
+                    *stat,
+                    extent,
+                )))
+            }
+            (
+                entry,
+                Body::Own {
+                    upper: Some(dir), ..
+                }
+                | Body::Mounted { dir: Some(dir), .. },
+            ) => {
+                let file = match dir.open_file(name, options.read, options.writes()) {
+                    // Removed or replaced since the look.
+                    Err(Errno::NoEntry | Errno::Loop | Errno::IsDir) => return Ok(None),
+                    result => result?,
+                };
+                opened(if matches!(entry, Entry::Upper(_)) {
+                    Data::Own(file)
+                } else {
+                    Data::Mounted(file)
+                })
+            }
+            _ => Err(Errno::Io),
+        }
+    }
+
+    /// `None` when the name is taken by now.
+    fn create_file(
+        self: &Arc<Self>,
+        handle: &Handle,
+        path: &[u8],
+        follow: Follow,
+        options: &OpenOptions,
+    ) -> Result<Option<Node>> {
+        let guard = self.guard()?;
+        let found = self.resolve(handle, path, follow)?;
+        if !matches!(found.entry, Entry::Absent) {
+            return Ok(None);
+        }
+        let name = found.name(Errno::IsDir, Errno::IsDir)?;
+        self.check_new_name(found.dir(), name)?;
+        let made = match self.site(guard.as_ref(), &found.dirs)? {
+            // A host's file belongs to a host's user, so the process' own umask counts.
+            Site::Mounted(dir) => match dir.create_file(name, 0o666) {
+                Err(Errno::Exist) => return Ok(None),
+                result => Data::Mounted(result?),
+            },
+            Site::Own { dir, lower } => {
+                let file = match dir.create_file(name, FILE_MODE) {
+                    Err(Errno::Exist) => return Ok(None),
+                    result => result?,
+                };
+                host::set_file_mode(&file, FILE_MODE, None)?;
+                if let Some(guard) = &guard {
+                    self.uncover(guard, &dir, lower, name)?;
+                }
+                Data::Own(file)
+            }
+        };
+        Ok(Some(Node::File(File::new(made, options, true))))
+    }
+
+    /// Walks to a path of plain names once more: for a file that was opened in the lower and now changes.
+    pub(super) fn find_again(&self, path: &[Vec<u8>]) -> Result<(Vec<Place>, Entry)> {
+        let (name, above) = path.split_last().ok_or(Errno::NoEntry)?;
+        let dirs = self.reach(above)?;
+        let dir = dirs.last().ok_or(Errno::NoEntry)?;
+        let entry = self.lookup(dir, name, false)?;
+        Ok((dirs, entry))
+    }
+
+    pub(super) fn stat_at(
+        &self,
+        handle: &Handle,
+        path: &[u8],
+        follow: Follow,
+    ) -> Result<super::Stat> {
+        let found = self.resolve(handle, path, follow)?;
+        found.check_slash()?;
+        self.entry_stat(&found.entry)
+    }
+}
