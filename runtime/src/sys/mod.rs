@@ -7,6 +7,12 @@
 mod linux;
 #[cfg(not(target_os = "linux"))]
 mod other;
+#[cfg(unix)]
+#[expect(
+    unsafe_code,
+    reason = "tokio asks its caller to keep a watched descriptor open"
+)]
+mod readiness;
 mod restriction;
 
 #[cfg(target_os = "linux")]
@@ -17,4 +23,6 @@ use other as platform;
 pub use platform::{
     MappedFile, create_private_dir_all, end_on_signals, exit_now, is_root, kill, restrict,
 };
+#[cfg(unix)]
+pub use readiness::{Readiness, is_readable};
 pub use restriction::{Applied, Place, Reach, RestrictError, Restricted};
