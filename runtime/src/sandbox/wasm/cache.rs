@@ -1,0 +1,220 @@
+//! Where compiled code is kept: `<cache>/<what it fits>/<SHA-256 of the program>.cwasm`.
+//!
+//! Compiled code is executed as it is, so whoever can write it rules the process: it is taken only from a directory and
+//! a file that nobody but this user can write. It arrives whole or not at all (temporary file, sync, rename).
+//! wasmtime checks its head: version, settings, processor. A file that was damaged in the middle is not noticed, as with
+//! any program on the disk.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module, Precompiled};
+
+use super::error::LoadError;
+use super::host;
+use super::program::Program;
+
+/// A temporary file older than this was left by a process that died: no compilation takes a day.
+const ABANDONED: Duration = Duration::from_hours(24);
+/// The name's end of a temporary file.
+const TEMPORARY: &str = ".tmp";
+
+/// Compiled code that fits one engine.
+pub(super) struct Cache {
+    dir: PathBuf,
+}
+
+impl Cache {
+    /// Names the directory; touches nothing.
+    pub(super) fn new(root: &Path, engine: &Engine) -> Self {
+        let mut fits = Sha(Sha256::new());
+        engine.precompile_compatibility_hash().hash(&mut fits);
+        let fits: [u8; 32] = fits.0.finalize().into();
+        Self {
+            dir: root.join(hex(&fits[..20])),
+        }
+    }
+
+    fn path(&self, sha256: &[u8; 32]) -> PathBuf {
+        self.dir.join(format!("{}.cwasm", hex(sha256)))
+    }
+
+    /// Says whether there is compiled code, without loading it.
+    pub(super) fn contains(&self, sha256: &[u8; 32]) -> Result<bool, LoadError> {
+        let path = self.path(sha256);
+        Ok(self.trusted(&path)? && matches!(Engine::detect_precompiled_file(&path), Ok(Some(_))))
+    }
+
+    /// Maps compiled code. `None` if there is none; what can't be used is removed.
+    pub(super) fn load(
+        &self,
+        engine: &Engine,
+        sha256: &[u8; 32],
+    ) -> Result<Option<Program>, LoadError> {
+        let path = self.path(sha256);
+        if !self.trusted(&path)? {
+            return Ok(None);
+        }
+        match map(engine, &path) {
+            Some(program) => Ok(Some(program)),
+            None => {
+                // If it can't be removed, the rename that follows replaces it.
+                fs::remove_file(&path).ok();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Says whether the file is there; refuses it if others could have written it.
+    fn trusted(&self, path: &Path) -> Result<bool, LoadError> {
+        for (path, is_dir) in [(&*self.dir, true), (path, false)] {
+            let metadata = match fs::symlink_metadata(path) {
+                Ok(metadata) => metadata,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(source) => {
+                    return Err(LoadError::Cache {
+                        doing: "looking at",
+                        path: path.to_owned(),
+                        source,
+                    });
+                }
+            };
+            let problem = if metadata.is_dir() != is_dir || metadata.is_symlink() {
+                Some("is not what it should be")
+            } else {
+                host::trust_problem(&metadata)
+            };
+            if let Some(problem) = problem {
+                return Err(LoadError::Untrusted {
+                    path: path.to_owned(),
+                    problem,
+                });
+            }
+        }
+        Ok(true)
+    }
+
+    /// Keeps compiled code. Readers see the whole file or none, also after a crash.
+    pub(super) fn store(&self, sha256: &[u8; 32], code: &[u8]) -> Result<(), LoadError> {
+        let failed = |doing, path: &Path| {
+            let path = path.to_owned();
+            move |source| LoadError::Cache {
+                doing,
+                path,
+                source,
+            }
+        };
+        create_private_dir(&self.dir).map_err(failed("creating", &self.dir))?;
+        self.sweep();
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.dir.join(format!(
+            "{}.{}.{number}{TEMPORARY}",
+            hex(sha256),
+            std::process::id()
+        ));
+        let path = self.path(sha256);
+        let written = write_private(&temporary, code)
+            .map_err(failed("writing", &temporary))
+            .and_then(|()| fs::rename(&temporary, &path).map_err(failed("renaming to", &path)));
+        if written.is_err() {
+            fs::remove_file(&temporary).ok();
+        }
+        written
+    }
+
+    /// Removes what dead processes left. Whatever fails here is tried again at the next compilation.
+    fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(&self.dir) else {
+            return;
+        };
+        let now = SystemTime::now();
+        for entry in entries.flatten() {
+            let old = || {
+                let modified = entry.metadata().ok()?.modified().ok()?;
+                Some(now.duration_since(modified).ok()? > ABANDONED)
+            };
+            if entry.file_name().to_string_lossy().ends_with(TEMPORARY) && old() == Some(true) {
+                fs::remove_file(entry.path()).ok();
+            }
+        }
+    }
+}
+
+/// Maps a file that was found trustworthy; `None` if wasmtime doesn't want it.
+#[expect(
+    unsafe_code,
+    reason = "wasmtime can't verify compiled code; who could write it is all that there is to check"
+)]
+fn map(engine: &Engine, path: &Path) -> Option<Program> {
+    match Engine::detect_precompiled_file(path).ok()?? {
+        // SAFETY: `Cache::trusted` found that only this user can write the directory and the file, and this user's
+        // Coracle puts nothing there but what `precompile_module` returned, whole, and never changes a file in place:
+        // it is replaced by rename, which leaves the mapped one as it is.
+        Precompiled::Module => unsafe { Module::deserialize_file(engine, path) }
+            .ok()
+            .map(Program::Module),
+        // SAFETY: as above, with `precompile_component`.
+        Precompiled::Component => unsafe { Component::deserialize_file(engine, path) }
+            .ok()
+            .map(Program::Component),
+    }
+}
+
+#[cfg(unix)]
+fn create_private_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
+#[cfg(not(unix))]
+fn create_private_dir(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file: File = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Feeds what wasmtime hashes into SHA-256, whose value does not change with the compiler that built us.
+struct Sha(Sha256);
+
+impl Hasher for Sha {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let digest: [u8; 32] = self.0.clone().finalize().into();
+        digest
+            .iter()
+            .take(8)
+            .fold(0, |value, byte| value << 8 | u64::from(*byte))
+    }
+}
+
+/// Writes bytes as lower-case hex digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+            text
+        })
+}

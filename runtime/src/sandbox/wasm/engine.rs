@@ -1,0 +1,183 @@
+//! wasmtime's settings, and compiled code: made once, loaded afterwards.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+use wasmtime::{Config, Engine};
+
+use super::cache::{Cache, hex};
+use super::error::{LoadError, RunError};
+use super::host;
+use super::interrupt::Interrupt;
+use super::program::{LARGEST_PROGRAM, Program, WasmKind, detect};
+
+/// Stack of a guest, in bytes: what Linux gives a program's main thread. Interpreters that recurse need it.
+const GUEST_STACK: usize = 8 << 20;
+/// What host functions may use of the stack below the guest, in bytes.
+const HOST_STACK: usize = 2 << 20;
+/// Below this limit of addresses, in bytes, memories are reserved small: sixteen of the usual 4 GiB reservations and the
+/// process itself would not fit. Programs of several modules have that many.
+const AMPLE_ADDRESSES: u64 = 64 << 30;
+/// What a memory reserves under a limit, and by how much it grows in place before it is moved, in bytes.
+const SMALL_RESERVATION: u64 = 16 << 20;
+/// The unmapped region behind such a memory, in bytes.
+const SMALL_GUARD: u64 = 64 << 10;
+
+/// Compiles, keeps and loads programs. One serves any number of runs.
+pub struct WasmEngine {
+    engine: Engine,
+    cache: Cache,
+    interrupt: OnceLock<Interrupt>,
+}
+
+impl WasmEngine {
+    /// Makes an engine whose compiled code is kept under the directory `cache`, which need not exist yet.
+    ///
+    /// # Errors
+    /// [`LoadError::Engine`] when the settings don't fit this machine.
+    pub fn new(cache: &Path) -> Result<Self, LoadError> {
+        let engine = engine(false)?;
+        let cache = Cache::new(cache, &engine);
+        Ok(Self {
+            engine,
+            cache,
+            interrupt: OnceLock::new(),
+        })
+    }
+
+    /// Returns wasmtime's engine.
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Returns the handle that ends this engine's guests. To be asked for before [`run`](super::run()).
+    ///
+    /// # Errors
+    /// [`RunError::Host`] when the system has no descriptors left.
+    pub fn interrupt(&self) -> Result<Interrupt, RunError> {
+        if let Some(interrupt) = self.interrupt.get() {
+            return Ok(interrupt.clone());
+        }
+        let interrupt = Interrupt::new(&self.engine)?;
+        Ok(self.interrupt.get_or_init(|| interrupt).clone())
+    }
+
+    /// Returns that handle if somebody has asked for it.
+    pub(super) fn armed(&self) -> Option<Interrupt> {
+        self.interrupt.get().cloned()
+    }
+
+    /// Says whether compiled code for the program with this digest is there.
+    ///
+    /// # Errors
+    /// [`LoadError::Untrusted`] when others could have written it.
+    pub fn is_prepared(&self, sha256: &[u8; 32]) -> Result<bool, LoadError> {
+        self.cache.contains(sha256)
+    }
+
+    /// Compiles a program into the cache, unless it is there, on all processors.
+    ///
+    /// That leaves threads behind which wait for the next compilation, and the second wall is raised only around a process
+    /// of one thread: prepare in another process than the one that runs.
+    ///
+    /// # Errors
+    /// When `wasm` is no valid WebAssembly or not the bytes with this digest, and when the cache can't be written.
+    pub fn prepare(&self, sha256: &[u8; 32], wasm: &[u8]) -> Result<(), LoadError> {
+        if self.is_prepared(sha256)? {
+            return Ok(());
+        }
+        self.compile(&engine(true)?, sha256, wasm)
+    }
+
+    /// Maps a program's compiled code; compiles what `read` returns if there is none, or if it is damaged. That is slower than
+    /// [`WasmEngine::prepare`], because it makes no threads.
+    ///
+    /// # Errors
+    /// As [`WasmEngine::prepare`], and [`LoadError::Read`] with what `read` says.
+    pub fn load<E>(
+        &self,
+        sha256: &[u8; 32],
+        read: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Program, LoadError>
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        if let Some(program) = self.cache.load(&self.engine, sha256)? {
+            return Ok(program);
+        }
+        let wasm = read().map_err(|error| LoadError::Read(error.into()))?;
+        self.compile(&self.engine, sha256, &wasm)?;
+        // From the file again, so that the code's pages are shared with every later run.
+        self.cache
+            .load(&self.engine, sha256)?
+            .ok_or_else(|| LoadError::Compile {
+                what: "program",
+                detail: "the compiled code can't be loaded again".to_owned(),
+            })
+    }
+
+    /// Compiles with `engine`, which has the settings of this one's.
+    fn compile(&self, engine: &Engine, sha256: &[u8; 32], wasm: &[u8]) -> Result<(), LoadError> {
+        let size = wasm.len() as u64;
+        if size > LARGEST_PROGRAM {
+            return Err(LoadError::TooLarge { size });
+        }
+        let kind = detect(wasm).ok_or_else(|| LoadError::NotWasm {
+            start: wasm.iter().take(8).copied().collect(),
+        })?;
+        // A wrong key would hand this program to everyone who asks for the other one.
+        let got: [u8; 32] = Sha256::digest(wasm).into();
+        if got != *sha256 {
+            return Err(LoadError::WrongDigest {
+                got: hex(&got),
+                want: hex(sha256),
+            });
+        }
+        let (what, code) = match kind {
+            WasmKind::Module => ("module", engine.precompile_module(wasm)),
+            WasmKind::Component => ("component", engine.precompile_component(wasm)),
+        };
+        let code = code.map_err(|error| LoadError::Compile {
+            what,
+            detail: format!("{error:#}"),
+        })?;
+        self.cache.store(sha256, &code)
+    }
+}
+
+fn engine(parallel: bool) -> Result<Engine, LoadError> {
+    let small = host::address_space().is_some_and(|limit| limit < AMPLE_ADDRESSES);
+    let mut config = config(small);
+    // How code is compiled is no part of what it fits.
+    config.parallel_compilation(parallel);
+    Engine::new(&config).map_err(|error| LoadError::Engine {
+        detail: format!("{error:#}"),
+    })
+}
+
+/// The settings. WebAssembly's proposals stay as wasmtime has them; the rest is for a short start.
+fn config(small: bool) -> Config {
+    let mut config = Config::new();
+    config
+        // So that a limit or a signal can end a guest that never calls the host.
+        .epoch_interruption(true)
+        .max_wasm_stack(GUEST_STACK)
+        .async_stack_size(GUEST_STACK + HOST_STACK)
+        // What only debuggers and backtraces need: the files are a third smaller without, and load 0.3 ms sooner.
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(false)
+        .debug_symbols(false)
+        // Windows cannot unwind through a trap without it.
+        .native_unwind_info(cfg!(windows))
+        // Only components of WASI 0.3 use it, and they are not bound yet.
+        .concurrency_support(false);
+    if small {
+        config
+            .memory_reservation(SMALL_RESERVATION)
+            .memory_reservation_for_growth(SMALL_RESERVATION)
+            .memory_guard_size(SMALL_GUARD);
+    }
+    config
+}

@@ -1,0 +1,148 @@
+//! What can fail before and around a run. What a guest does itself is an [`Outcome`](super::Outcome), not an error.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+use super::program::LARGEST_PROGRAM;
+use crate::vfs::Errno;
+
+/// Why a program could not be compiled or its compiled code not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The settings do not fit this machine.
+    #[error("setting up the WebAssembly engine: {detail}")]
+    Engine {
+        /// What wasmtime says.
+        detail: String,
+    },
+    /// The file is no WebAssembly.
+    #[error("not a WebAssembly module or component: it starts with {start:02x?}")]
+    NotWasm {
+        /// Its first bytes, eight at most.
+        start: Vec<u8>,
+    },
+    /// The file is too large to be compiled.
+    #[error("WebAssembly file of {size} bytes, want at most {LARGEST_PROGRAM}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// The bytes are not those that the caller named.
+    #[error("WebAssembly file with SHA-256 {got}, want {want}")]
+    WrongDigest {
+        /// The digest of the bytes, in hex.
+        got: String,
+        /// The digest that was asked for, in hex.
+        want: String,
+    },
+    /// The file is damaged, or uses what the engine doesn't support.
+    #[error("compiling the WebAssembly {what}: {detail}")]
+    Compile {
+        /// "module" or "component".
+        what: &'static str,
+        /// What wasmtime says, with the place.
+        detail: String,
+    },
+    /// The program's bytes could not be read.
+    #[error("reading the program")]
+    Read(#[source] Box<dyn Error + Send + Sync>),
+    /// The cache could not be read or written.
+    #[error("{doing} \"{path}\"")]
+    Cache {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Somebody else could have written into the cache: compiled code from there is never executed.
+    #[error(
+        "\"{path}\" {problem}; compiled code is taken only from a place that nobody else can write"
+    )]
+    Untrusted {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+/// Why a program was not run, or could not be run to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The program's file can't be opened or read.
+    #[error("opening program \"{path}\"")]
+    Program {
+        /// Its path in the guest.
+        path: String,
+        /// What the guest's file system says.
+        source: Errno,
+    },
+    /// The working directory can't be opened.
+    #[error("opening working directory \"{path}\"")]
+    WorkingDirectory {
+        /// Its path in the guest.
+        path: String,
+        /// What the guest's file system says.
+        source: Errno,
+    },
+    /// An argument or variable can't be handed to a program.
+    #[error(
+        "{what} {value:?} has a NUL byte inside, or a variable's name has a \"=\" inside or is empty"
+    )]
+    InvalidText {
+        /// "argument" or "environment variable".
+        what: &'static str,
+        /// The text.
+        value: String,
+    },
+    /// The program can't be compiled or loaded.
+    #[error("loading program \"{path}\"")]
+    Load {
+        /// Its path in the guest.
+        path: String,
+        /// Why.
+        source: LoadError,
+    },
+    /// The program needs what this sandbox doesn't offer. Found before anything of it ran.
+    #[error("program \"{path}\" imports what no WASI host has: {}", imports.join(", "))]
+    UnknownImports {
+        /// Its path in the guest.
+        path: String,
+        /// Each missing import; of very many, the first.
+        imports: Vec<String>,
+    },
+    /// The program is a library: there is nothing to start.
+    #[error("program \"{path}\" is not a command: it has no \"{entry}\" to start it by; {hint}")]
+    NotACommand {
+        /// Its path in the guest.
+        path: String,
+        /// The entry point that was looked for.
+        entry: &'static str,
+        /// What it seems to be.
+        hint: String,
+    },
+    /// The second wall could not be raised.
+    #[error("raising the second wall")]
+    Wall(#[source] Box<dyn Error + Send + Sync>),
+    /// The program can't be linked with the host, or its memory not be set up.
+    #[error("starting program \"{path}\": {detail}")]
+    Start {
+        /// Its path in the guest.
+        path: String,
+        /// What wasmtime says.
+        detail: String,
+    },
+    /// The host failed, not the guest.
+    #[error("{doing}")]
+    Host {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}

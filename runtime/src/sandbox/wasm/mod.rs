@@ -1,0 +1,35 @@
+//! WebAssembly programs in a sandbox: modules of WASI preview 1 (and its forerunner, preview 0), and components of WASI 0.2.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`engine`] | wasmtime's settings; compiled code: made once, loaded afterwards |
+//! | `cache` | where compiled code is kept, and when it is trusted |
+//! | [`program`] | telling modules and components apart |
+//! | [`run`](mod@run) | one run from start to end, in the order that the second wall needs |
+//! | `bind` | WASI on the guest's file system, one folder per version |
+//! | `stdio` | standard streams, byte for byte |
+//! | `host` | what differs between systems |
+//! | [`interrupt`] | stopping a guest from outside, even from a signal handler |
+//! | [`exit`] | how a run ended |
+
+mod bind;
+mod cache;
+pub mod engine;
+pub mod error;
+pub mod exit;
+mod host;
+pub mod interrupt;
+mod limits;
+pub mod program;
+pub mod run;
+mod stdio;
+
+pub use engine::WasmEngine;
+pub use error::{LoadError, RunError};
+pub use exit::Outcome;
+pub use interrupt::Interrupt;
+pub use program::{LARGEST_PROGRAM, Program, WasmKind, detect};
+pub use run::{run, run_then};
+
+/// The version of the WebAssembly engine, wasmtime.
+pub const WASMTIME_VERSION: &str = "48.0.8";

@@ -1,0 +1,368 @@
+//! One run from start to end.
+//!
+//! The order matters. Before the second wall: the program's compiled code is mapped (afterwards nothing may become
+//! executable), random generators are seeded, directories are opened. After it: linker, event loop, store, guest.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::{self, Component};
+use wasmtime::{Linker, Module, Store, UpdateDeadline};
+use wasmtime_wasi::p2::bindings::CommandPre;
+
+use super::bind::preopen::{Start, from_root, preopens};
+use super::bind::{p1, p2};
+use super::engine::WasmEngine;
+use super::error::{LoadError, RunError};
+use super::exit::{Interrupted, Outcome, outcome};
+use super::interrupt::Interrupt;
+use super::program::{LARGEST_PROGRAM, Program};
+use crate::spec::ContainerSpec;
+use crate::vfs::{Errno, GuestFs, Node, OpenOptions};
+
+/// The entry point of a module.
+const START: &str = "_start";
+/// The entry point of a component.
+const RUN: &str = "wasi:cli/run@0.2";
+/// Imports named in an error; a program that was built for another host lacks dozens.
+const NAMED_IMPORTS: usize = 8;
+
+/// Runs a program to its end, on this thread.
+///
+/// `wall` raises the second wall: it is called once, when the program's code is mapped and all that needs the host's
+/// files is open, and before anything of the guest runs. Not to be called inside an event loop: it has one of its own.
+///
+/// # Errors
+/// When the program can't be run, or the host fails. What the guest does is an [`Outcome`].
+pub fn run<E>(
+    engine: &WasmEngine,
+    fs: GuestFs,
+    spec: &ContainerSpec,
+    wall: &mut dyn FnMut() -> Result<(), E>,
+) -> Result<Outcome, RunError>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    run_then(engine, fs, spec, wall, &mut |_| {})
+}
+
+/// As [`run`], and calls `ended` as soon as the guest has ended, before its memory is given back: a caller that ends
+/// the process there saves the time that takes.
+///
+/// # Errors
+/// As [`run`]; `ended` is not called then.
+pub fn run_then<E>(
+    engine: &WasmEngine,
+    fs: GuestFs,
+    spec: &ContainerSpec,
+    wall: &mut dyn FnMut() -> Result<(), E>,
+    ended: &mut dyn FnMut(&Outcome),
+) -> Result<Outcome, RunError>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    check(spec)?;
+    let program = load(engine, &fs, spec)?;
+    let preopens = preopens(&fs, &spec.cwd).map_err(|source| RunError::WorkingDirectory {
+        path: spec.cwd.clone(),
+        source,
+    })?;
+    let job = Job {
+        engine,
+        spec,
+        interrupt: engine.armed(),
+    };
+    let mut wall = || wall().map_err(|error| RunError::Wall(error.into()));
+    match program {
+        Program::Module(module) => job.module(&module, preopens, &mut wall, ended),
+        Program::Component(component) => job.component(&component, preopens, &mut wall, ended),
+    }
+}
+
+fn check(spec: &ContainerSpec) -> Result<(), RunError> {
+    let invalid = |what, value: &str| {
+        Err(RunError::InvalidText {
+            what,
+            value: value.to_owned(),
+        })
+    };
+    if let Some(argument) = spec.args.iter().find(|argument| argument.contains('\0')) {
+        return invalid("argument", argument);
+    }
+    for (name, value) in &spec.env {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return invalid("environment variable", &format!("{name}={value}"));
+        }
+    }
+    if !spec.cwd.starts_with('/') || spec.cwd.contains('\0') {
+        return Err(RunError::WorkingDirectory {
+            path: spec.cwd.clone(),
+            source: Errno::Invalid,
+        });
+    }
+    Ok(())
+}
+
+/// Maps the program's compiled code; reads the program itself only if there is none.
+fn load(engine: &WasmEngine, fs: &GuestFs, spec: &ContainerSpec) -> Result<Program, RunError> {
+    let failed = |source| RunError::Load {
+        path: spec.program.clone(),
+        source,
+    };
+    let Some(sha256) = spec.program_sha256 else {
+        let wasm = read(fs, spec)?;
+        let sha256 = Sha256::digest(&wasm).into();
+        return engine
+            .load(&sha256, || Ok::<_, Infallible>(wasm))
+            .map_err(failed);
+    };
+    let mut unread = None;
+    let program = engine.load(&sha256, || {
+        read(fs, spec).map_err(|error| {
+            unread = Some(error);
+            "the program can't be read"
+        })
+    });
+    program.map_err(|error| unread.unwrap_or_else(|| failed(error)))
+}
+
+fn read(fs: &GuestFs, spec: &ContainerSpec) -> Result<Vec<u8>, RunError> {
+    let failed = |source| RunError::Program {
+        path: spec.program.clone(),
+        source,
+    };
+    let path = from_root(&spec.cwd, &spec.program);
+    let options = OpenOptions {
+        read: true,
+        follow: true,
+        ..OpenOptions::default()
+    };
+    let file = match fs.root().open(&path, &options).map_err(failed)? {
+        Node::File(file) => file,
+        Node::Directory(_) => return Err(failed(Errno::IsDir)),
+    };
+    let size = file.stat().map_err(failed)?.size;
+    if size > LARGEST_PROGRAM {
+        return Err(RunError::Load {
+            path: spec.program.clone(),
+            source: LoadError::TooLarge { size },
+        });
+    }
+    let mut wasm = vec![0; usize::try_from(size).map_err(|_| failed(Errno::NoMemory))?];
+    let mut filled = 0;
+    while let Some(rest) = wasm.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, filled as u64).map_err(failed)? {
+            // It was cut in the meantime.
+            0 => break,
+            count => filled = filled.saturating_add(count),
+        }
+    }
+    wasm.truncate(filled);
+    Ok(wasm)
+}
+
+type Wall<'a> = &'a mut dyn FnMut() -> Result<(), RunError>;
+type Ended<'a> = &'a mut dyn FnMut(&Outcome);
+type Preopens = Vec<(&'static str, Start)>;
+
+/// What both kinds of programs need.
+struct Job<'a> {
+    engine: &'a WasmEngine,
+    spec: &'a ContainerSpec,
+    interrupt: Option<Interrupt>,
+}
+
+impl Job<'_> {
+    fn module(
+        &self,
+        module: &Module,
+        preopens: Preopens,
+        wall: Wall<'_>,
+        ended: Ended<'_>,
+    ) -> Result<Outcome, RunError> {
+        self.refuse(p1::missing(module))?;
+        match module
+            .get_export(START)
+            .as_ref()
+            .and_then(|export| export.func())
+        {
+            Some(func) if func.params().len() == 0 && func.results().len() == 0 => {}
+            _ => {
+                return Err(self.not_a_command(
+                    START,
+                    exports_hint(module.exports().map(|export| export.name())),
+                ));
+            }
+        }
+        let guest = p1::Guest::new(self.spec, preopens, module, self.interrupt.clone());
+        wall()?;
+
+        let mut linker = Linker::new(self.engine.engine());
+        p1::link(&mut linker, module).map_err(|error| self.start(&error))?;
+        let mut store = self.store(guest, |guest| &mut guest.limiter);
+        let outcome = self.drive(async {
+            let instance = match linker.instantiate_async(&mut store, module).await {
+                Ok(instance) => instance,
+                Err(error) => return self.instantiation(&error),
+            };
+            store.data_mut().memory = instance.get_memory(&mut store, "memory");
+            let start = instance
+                .get_typed_func::<(), ()>(&mut store, START)
+                .map_err(|error| self.start(&error))?;
+            Ok(match start.call_async(&mut store, ()).await {
+                Ok(()) => Outcome::Exited(0),
+                Err(error) => outcome(&error),
+            })
+        })?;
+        ended(&outcome);
+        Ok(outcome)
+    }
+
+    fn component(
+        &self,
+        component: &Component,
+        preopens: Preopens,
+        wall: Wall<'_>,
+        ended: Ended<'_>,
+    ) -> Result<Outcome, RunError> {
+        let engine = self.engine.engine();
+        let exports = component.component_type();
+        if !exports
+            .exports(engine)
+            .any(|(name, _)| name.starts_with(RUN))
+        {
+            return Err(self.not_a_command(
+                RUN,
+                exports_hint(exports.exports(engine).map(|(name, _)| name)),
+            ));
+        }
+        let mut linker = component::Linker::new(engine);
+        self.refuse(p2::link(&mut linker, engine, component).map_err(|error| self.start(&error))?)?;
+        let guest = p2::Guest::new(self.spec, preopens, self.interrupt.clone());
+        wall()?;
+
+        let command = linker
+            .instantiate_pre(component)
+            .and_then(CommandPre::new)
+            .map_err(|error| self.start(&error))?;
+        let mut store = self.store(guest, |guest| &mut guest.limiter);
+        let outcome = self.drive(async {
+            let command = match command.instantiate_async(&mut store).await {
+                Ok(command) => command,
+                Err(error) => return self.instantiation(&error),
+            };
+            Ok(match command.wasi_cli_run().call_run(&mut store).await {
+                Ok(Ok(())) => Outcome::Exited(0),
+                Ok(Err(())) => Outcome::Exited(1),
+                Err(error) => outcome(&error),
+            })
+        })?;
+        ended(&outcome);
+        Ok(outcome)
+    }
+
+    fn store<T: Send + 'static>(
+        &self,
+        guest: T,
+        limiter: impl Fn(&mut T) -> &mut super::limits::Limiter + Send + Sync + 'static,
+    ) -> Store<T> {
+        let mut store = Store::new(self.engine.engine(), guest);
+        store.limiter(move |guest| limiter(guest));
+        // One step of the epoch asks the callback; without an interrupt nobody makes a step.
+        store.set_epoch_deadline(1);
+        if let Some(interrupt) = self.interrupt.clone() {
+            store.epoch_deadline_callback(move |_| {
+                if interrupt.is_raised() {
+                    Err(Interrupted.into())
+                } else {
+                    Ok(UpdateDeadline::Continue(1))
+                }
+            });
+        }
+        store
+    }
+
+    /// Drives a guest to its end, or until it is interrupted.
+    fn drive(
+        &self,
+        guest: impl Future<Output = Result<Outcome, RunError>>,
+    ) -> Result<Outcome, RunError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| RunError::Host {
+                doing: "making an event loop",
+                source,
+            })?;
+        runtime.block_on(async {
+            let Some(interrupt) = &self.interrupt else {
+                return guest.await;
+            };
+            tokio::select! {
+                biased;
+                () = interrupt.raised() => Ok(Outcome::Interrupted),
+                outcome = guest => outcome,
+            }
+        })
+    }
+
+    /// Tells a guest that ended while it was set up (a module may have a start function) from one that can't be.
+    fn instantiation(&self, error: &wasmtime::Error) -> Result<Outcome, RunError> {
+        match outcome(error) {
+            Outcome::Trapped { .. } if error.downcast_ref::<wasmtime::Trap>().is_none() => {
+                Err(self.start(error))
+            }
+            outcome => Ok(outcome),
+        }
+    }
+
+    fn refuse(&self, mut missing: Vec<String>) -> Result<(), RunError> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let more = missing.len().saturating_sub(NAMED_IMPORTS);
+        if more > 0 {
+            missing.truncate(NAMED_IMPORTS);
+            missing.push(format!("and {more} more"));
+        }
+        Err(RunError::UnknownImports {
+            path: self.spec.program.clone(),
+            imports: missing,
+        })
+    }
+
+    fn not_a_command(&self, entry: &'static str, hint: String) -> RunError {
+        RunError::NotACommand {
+            path: self.spec.program.clone(),
+            entry,
+            hint,
+        }
+    }
+
+    fn start(&self, error: &wasmtime::Error) -> RunError {
+        RunError::Start {
+            path: self.spec.program.clone(),
+            detail: format!("{error:#}"),
+        }
+    }
+}
+
+/// Says what a program is that has no entry point.
+fn exports_hint<'a>(exports: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<_> = exports.take(NAMED_IMPORTS + 1).collect();
+    if names.contains(&"_initialize") {
+        return "it is a library (a \"reactor\") for a host that calls its functions".to_owned();
+    }
+    if names.is_empty() {
+        return "it exports nothing".to_owned();
+    }
+    let more = if names.len() > NAMED_IMPORTS {
+        ", …"
+    } else {
+        ""
+    };
+    names.truncate(NAMED_IMPORTS);
+    format!("it exports {}{more}", names.join(", "))
+}

@@ -1,0 +1,92 @@
+//! What to run, as plain data: one program with its arguments, environment, working directory and streams.
+//!
+//! The file system is not in here: it is a value of its own, [`crate::vfs::GuestFs`].
+
+use std::fs::File;
+use std::sync::Arc;
+
+/// A program to run, and what it gets besides its file system.
+#[derive(Clone, Debug)]
+pub struct ContainerSpec {
+    /// The program's path in the guest; one that is not absolute starts at `cwd`.
+    pub program: String,
+    /// The SHA-256 of the program's file, where it is known: compiled code is then found without reading the file.
+    pub program_sha256: Option<[u8; 32]>,
+    /// The arguments, `argv[0]` included. No NUL inside.
+    pub args: Vec<String>,
+    /// The whole environment, in order. Nothing of the host's is added.
+    pub env: Vec<(String, String)>,
+    /// The working directory: an absolute guest path to an existing directory.
+    pub cwd: String,
+    /// What the guest reads on its standard input.
+    pub stdin: Stdin,
+    /// Where its standard output goes.
+    pub stdout: Output,
+    /// Where its standard error goes.
+    pub stderr: Output,
+    /// What it may use up.
+    pub limits: Limits,
+}
+
+impl ContainerSpec {
+    /// Describes a program that is run without arguments but its own name, with an empty environment and input, in `/`.
+    /// Output goes where this process' own goes.
+    pub fn new(program: &str) -> Self {
+        Self {
+            program: program.to_owned(),
+            program_sha256: None,
+            args: vec![program.to_owned()],
+            env: Vec::new(),
+            cwd: "/".to_owned(),
+            stdin: Stdin::Empty,
+            stdout: Output::Inherit,
+            stderr: Output::Inherit,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Where a guest's standard input comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Stdin {
+    /// Nowhere: the guest reads end-of-file at once.
+    #[default]
+    Empty,
+    /// This process' own standard input, byte for byte.
+    Inherit,
+    /// A file or the reading end of a pipe.
+    File(Arc<File>),
+}
+
+/// Where a guest's standard output or error goes, byte for byte and unbuffered.
+#[derive(Clone, Debug, Default)]
+pub enum Output {
+    /// This process' own.
+    #[default]
+    Inherit,
+    /// A file or the writing end of a pipe.
+    File(Arc<File>),
+}
+
+/// What a guest may use up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// All linear memories together, in bytes. `None` is no limit but WebAssembly's own.
+    pub memory_bytes: Option<u64>,
+    /// Files and directories open at once, standard streams included.
+    pub open_files: u32,
+}
+
+impl Limits {
+    /// Above the 1,024 that a Linux shell gives a program, so that what runs there runs here; below what a host process may hold.
+    pub const DEFAULT_OPEN_FILES: u32 = 4096;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: None,
+            open_files: Self::DEFAULT_OPEN_FILES,
+        }
+    }
+}

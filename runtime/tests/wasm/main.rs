@@ -1,0 +1,14 @@
+//! Guests in the Wasm sandbox: what WASI gives them, what it refuses, how they end.
+
+mod cache;
+mod component;
+mod cwd;
+mod ending;
+mod files;
+mod guest;
+mod hostile;
+mod paths;
+mod preview0;
+mod stdio;
+mod time;
+mod world;
