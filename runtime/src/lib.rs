@@ -8,10 +8,12 @@
 //! | [`vfs`] | the guest's file system: immutable lower, private upper, mounts |
 //! | [`spec`] | what to run, as plain data |
 //! | [`sandbox`] | running it, and the walls |
+//! | [`container`] | what each container is, on disk |
 //! | [`sys`] | calls to the operating system; the only room with `unsafe` code of our own |
 
 #![deny(unsafe_code)]
 
+pub mod container;
 pub mod sandbox;
 pub mod spec;
 pub mod sys;

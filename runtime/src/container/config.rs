@@ -1,0 +1,196 @@
+//! What a container is: decided at create, frozen from then on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::ContainerError;
+
+/// Identifies a container: 32 random bytes, written as 64 lower-case hex digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Id(String);
+
+impl Id {
+    const HEX_DIGITS: usize = 64;
+
+    /// Makes an id from 32 random bytes.
+    pub fn from_random(bytes: [u8; 32]) -> Self {
+        use std::fmt::Write;
+        let mut hex = String::with_capacity(Self::HEX_DIGITS);
+        for byte in bytes {
+            write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
+        }
+        Self(hex)
+    }
+
+    /// Returns all 64 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the first 12 digits, as lists show them.
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+}
+
+impl FromStr for Id {
+    type Err = ContainerError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() == Self::HEX_DIGITS && text.bytes().all(hex) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ContainerError::InvalidId { text: text.to_owned() })
+        }
+    }
+}
+
+impl TryFrom<String> for Id {
+    type Error = ContainerError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Id> for String {
+    fn from(id: Id) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Names a container for people: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, Docker's rule, at most 200 bytes so that it fits a file name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(String);
+
+impl Name {
+    const LONGEST: usize = 200;
+
+    /// Returns the name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = ContainerError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = text.bytes();
+        let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let rest = bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
+        // Docker asks for two characters at least; so one script runs on both.
+        if first && rest && text.len() >= 2 && text.len() <= Self::LONGEST {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ContainerError::InvalidName { text: text.to_owned() })
+        }
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = ContainerError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A host directory or file that the guest sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountConfig {
+    /// Absolute host path.
+    pub source: String,
+    /// Absolute guest path.
+    pub target: String,
+    /// Is the guest kept from changing it?
+    pub read_only: bool,
+}
+
+/// What a container is: decided at create, frozen from then on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerConfig {
+    /// Version of this format; 1.
+    pub version: u32,
+    /// The container's id.
+    pub id: Id,
+    /// The container's name.
+    pub name: Name,
+    /// When it was created, in seconds since 1970.
+    pub created: i64,
+    /// Is it removed as soon as its guest ends?
+    pub auto_remove: bool,
+    /// The image as the user named it.
+    pub image: String,
+    /// Digest of the image's manifest; keeps its blobs from being collected.
+    pub manifest: String,
+    /// Digest of the image's config: the image ID.
+    pub image_id: String,
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// Environment, each `NAME=value`.
+    pub env: Vec<String>,
+    /// Working directory.
+    pub cwd: String,
+    /// Host directories and files that were granted.
+    pub mounts: Vec<MountConfig>,
+    /// Is the caller's standard input passed on?
+    pub open_stdin: bool,
+    /// Is everything read-only but the mounts?
+    pub read_only: bool,
+    /// Labels: the image's, then the user's.
+    pub labels: std::collections::BTreeMap<String, String>,
+}
+
+impl ContainerConfig {
+    /// The version that this code writes and reads.
+    pub const VERSION: u32 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_follows_dockers_rule() {
+        for good in ["ab", "a_b", "A.b-c", "0x"] {
+            assert_eq!(good.parse::<Name>().expect(good).as_str(), good);
+        }
+        for bad in ["", "a", "_a", ".a", "-a", "a/b", "a b", "../x", "a\0", "ä1", &"a".repeat(201)] {
+            assert!(bad.parse::<Name>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_64_hex_digits() {
+        let id = Id::from_random([0xab; 32]);
+        assert_eq!(id.as_str().parse::<Id>().expect("its own text"), id);
+        assert_eq!(id.short(), "abababababab");
+        for bad in ["", "ab", &"g".repeat(64), &"A".repeat(64), &"../".repeat(22)[..64]] {
+            assert!(bad.parse::<Id>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Containers on disk: what each is, whether it runs, how it ended.
+//!
+//! There is no daemon: a container is a directory, and any command finds it there. What was decided at create is written
+//! once ([`ContainerConfig`]) and never changed. The process that runs the guest holds an exclusive lock while it lives, so
+//! that "running" is a question to the kernel and survives no crash, no reused process id and no power cut.
+//!
+//! ```text
+//! <root>/containers/<id>/   config.json   frozen at create
+//!                           state         locked by the running process; says who it is, and later how the guest ended
+//!                           upper/ work/  the container's own files
+//! <root>/ephemeral/<id>/    the same for containers that are removed when they end
+//! <root>/names/<name>       the id that has the name
+//! ```
+
+mod config;
+mod record;
+mod store;
+
+pub use config::{ContainerConfig, Id, MountConfig, Name};
+pub use record::{Exit, Record};
+pub use store::{Container, ContainerError, ContainerStore, Owned, State};

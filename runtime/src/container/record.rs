@@ -1,0 +1,168 @@
+//! The file that tells where a container is in its life.
+//!
+//! It has a line of JSON when the guest starts and one when it has ended. The process that runs the guest holds an exclusive
+//! lock on it, so that "running" is a question to the kernel. It is opened before the second wall goes up and written with
+//! one system call a line: so the walled process needs no right on the directory, and a signal handler can write it as well.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Largest file that is read, in bytes: a report of a few dozen lines, and how the container ended.
+const LARGEST: u64 = 64 << 10;
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The exit code that the command had, 0 to 255.
+    pub code: u8,
+    /// Why it ended, where the guest's own exit code does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Exit {
+    /// Longest reason that is kept, in bytes of UTF-8.
+    const LONGEST_REASON: usize = 1024;
+
+    /// Makes an exit with a reason; an overlong reason is cut.
+    pub fn because(code: u8, reason: &str) -> Self {
+        let mut end = reason.len().min(Self::LONGEST_REASON);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self { code, reason: Some(reason[..end].to_owned()) }
+    }
+
+    /// Returns the line that says it.
+    pub fn to_line(&self) -> Vec<u8> {
+        line(self)
+    }
+}
+
+/// Who runs or ran a container, since when, and behind which walls.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Start {
+    pub(super) pid: u32,
+    pub(super) started: i64,
+    pub(super) walls: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Start(Start),
+    Exit(Exit),
+}
+
+fn line(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(value).expect("numbers, strings and lists serialise");
+    bytes.push(b'\n');
+    bytes
+}
+
+/// What the file says.
+#[derive(Debug)]
+pub(super) struct Life {
+    /// Does a process run the guest?
+    pub(super) running: bool,
+    pub(super) start: Option<Start>,
+    pub(super) exit: Option<Exit>,
+    /// When the last line was written.
+    pub(super) changed: SystemTime,
+}
+
+impl Life {
+    /// Reads the file. A line that a power cut has torn was not said.
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let running = is_locked(&file)?;
+        let metadata = file.metadata()?;
+        let mut text = Vec::with_capacity(usize::try_from(metadata.len().min(LARGEST)).unwrap_or(0) + 1);
+        file.take(LARGEST).read_to_end(&mut text)?;
+        let mut life = Self { running, start: None, exit: None, changed: metadata.modified()? };
+        for line in text.split(|byte| *byte == b'\n') {
+            match serde_json::from_slice(line) {
+                Ok(Line::Start(start)) => life.start = Some(start),
+                Ok(Line::Exit(exit)) => life.exit = Some(exit),
+                Err(_) => {}
+            }
+        }
+        Ok(life)
+    }
+}
+
+/// Does a process run the guest whose file this is?
+pub(super) fn is_running(path: &Path) -> io::Result<bool> {
+    is_locked(&File::open(path)?)
+}
+
+fn is_locked(file: &File) -> io::Result<bool> {
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// The open file of the process that runs the guest. The kernel gives the lock back when that process ends, however it ends.
+#[derive(Debug)]
+pub struct Record(File);
+
+impl Record {
+    /// Creates the file, locked.
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        let file = File::create_new(path)?;
+        file.lock()?;
+        Ok(Self(file))
+    }
+
+    pub(super) fn started(&mut self, start: &Start) -> io::Result<()> {
+        self.0.write_all(&line(start))
+    }
+
+    pub(super) fn ended(&mut self, exit: &Exit) -> io::Result<()> {
+        self.0.write_all(&exit.to_line())
+    }
+
+    /// Returns the file, for a signal handler that must write without allocating.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("state");
+        let mut record = Record::create(&path).expect("create");
+        let life = Life::read(&path).expect("read");
+        assert!(life.running && life.start.is_none() && life.exit.is_none());
+        let start = Start { pid: 7, started: 1_700_000_000, walls: serde_json::json!({"up": true}) };
+        let exit = Exit::because(134, &"\u{1}ä".repeat(5000));
+        record.started(&start).expect("write");
+        record.ended(&exit).expect("write");
+        drop(record);
+        let life = Life::read(&path).expect("read");
+        assert_eq!((life.running, life.start, life.exit), (false, Some(start), Some(exit)));
+    }
+
+    #[test]
+    fn rubbish_counts_as_not_said() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("state");
+        for rubbish in [&b"\0\0\0"[..], b"{", b"{\"code\":700}\n{\"pid\":\"x\"}", b"[]", b"", b"\xff\n\n"] {
+            std::fs::write(&path, rubbish).expect("write");
+            let life = Life::read(&path).expect("read");
+            assert!(!life.running && life.start.is_none() && life.exit.is_none());
+        }
+    }
+}
