@@ -1,0 +1,387 @@
+//! What can fail between here and a registry.
+
+use std::fmt;
+
+use super::credentials::CredentialError;
+use crate::digest::Digest;
+use crate::image::select::SelectError;
+use crate::image::{ImageError, Shape};
+use crate::platform::Platform;
+use crate::store::StoreError;
+
+/// A pull or push that failed: of which image, at which step, and why (the source).
+#[derive(Debug, thiserror::Error)]
+#[error("{action} \"{reference}\": {step}")]
+pub struct RegistryError {
+    /// Pull or push.
+    pub action: Action,
+    /// The image, canonical.
+    pub reference: String,
+    /// The registry, as the reference names it.
+    pub registry: String,
+    /// What was being done.
+    pub step: Step,
+    /// Why it failed.
+    #[source]
+    pub cause: Box<Cause>,
+}
+
+impl RegistryError {
+    /// May the same call succeed later, with nothing changed here? Such failures have been retried already.
+    pub fn is_temporary(&self) -> bool {
+        self.cause.is_temporary()
+    }
+
+    /// Returns what the user could do next, if that is known.
+    pub fn hint(&self) -> Option<String> {
+        let registry = &self.registry;
+        match &*self.cause {
+            Cause::Unauthorized { sent: true, .. } => Some(format!(
+                "the registry refused the user or password: check \"auths\" for \"{registry}\" in Docker's config.json"
+            )),
+            Cause::Unauthorized { sent: false, .. } => Some(format!(
+                "log in first: add \"{registry}\" to \"auths\" in Docker's config.json, or check the image's name"
+            )),
+            Cause::Denied { .. } => Some(format!(
+                "check that the user in \"auths\" for \"{registry}\" in Docker's config.json may do this"
+            )),
+            Cause::Credential(
+                CredentialError::Helper { .. } | CredentialError::IdentityToken { .. },
+            ) => Some(format!(
+                "put a user and password or access token for \"{registry}\" into \"auths\" of Docker's config.json"
+            )),
+            Cause::NotFound => match self.action {
+                Action::Pull => Some("check the image's name and tag".to_owned()),
+                Action::Push => None,
+            },
+            Cause::Connect { .. } => Some(format!(
+                "check the name and port of \"{registry}\"; a registry without TLS must be on this machine or named as insecure"
+            )),
+            Cause::Certificate { .. } => Some(format!(
+                "add the certificate of the authority that signed for \"{registry}\" to the system's"
+            )),
+            Cause::Tls { .. } => Some(
+                "registries need the system's CA certificates (on Debian: package \"ca-certificates\")"
+                    .to_owned(),
+            ),
+            Cause::TooManyRequests { .. } => {
+                Some("wait and try again, or log in for a higher limit".to_owned())
+            }
+            Cause::MissingEntry { .. } => Some(
+                "pull the missing platform first, or push one platform of the image".to_owned(),
+            ),
+            Cause::DigestReference => Some("name a tag to push to".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// From the registry.
+    Pull,
+    /// To the registry.
+    Push,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pull => "pulling",
+            Self::Push => "pushing",
+        })
+    }
+}
+
+/// One step of a pull or push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Looking at the reference, the credentials and the TLS settings, before anything is sent.
+    Prepare,
+    /// The first contact, and the token if the registry wants one.
+    Authenticate,
+    /// From tag to digest.
+    Resolve,
+    /// One manifest or index.
+    Manifest(Digest),
+    /// The choice from an index.
+    Choose(Digest),
+    /// One config or layer.
+    Blob(Digest),
+    /// A read or write of the local store.
+    Store,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prepare => f.write_str("preparing"),
+            Self::Authenticate => f.write_str("authenticating"),
+            Self::Resolve => f.write_str("resolving the tag"),
+            Self::Manifest(digest) => write!(f, "transferring manifest {digest}"),
+            Self::Choose(digest) => write!(f, "choosing from index {digest}"),
+            Self::Blob(digest) => write!(f, "transferring blob {digest}"),
+            Self::Store => f.write_str("using the local store"),
+        }
+    }
+}
+
+/// Text after a colon, or nothing.
+struct After<'a>(&'a str);
+
+impl fmt::Display for After<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": {}", self.0)
+        }
+    }
+}
+
+/// Why a step failed. Text that came from the registry is short, on one line, and has no secrets in URLs.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// There is no connection.
+    #[error("connecting to \"{registry}\": {detail}")]
+    Connect {
+        /// The registry.
+        registry: String,
+        /// What the network says.
+        detail: String,
+    },
+    /// Whoever answers cannot prove to be the registry.
+    #[error("the certificate of \"{registry}\" is refused: {detail}")]
+    Certificate {
+        /// The registry.
+        registry: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A connection broke, or the answer to a request was not HTTP.
+    #[error("the connection to \"{registry}\" broke: {detail}")]
+    Broken {
+        /// The registry.
+        registry: String,
+        /// What the network says.
+        detail: String,
+    },
+    /// An answer did not come.
+    #[error("\"{registry}\" did not answer within {seconds} seconds")]
+    TimedOut {
+        /// The registry.
+        registry: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// TLS cannot be set up on this side.
+    #[error("setting up TLS: {detail}")]
+    Tls {
+        /// What is wrong.
+        detail: String,
+    },
+    /// The registry wants to know who asks, or does not believe it.
+    #[error(
+        "registry \"{registry}\" refused {}{}",
+        if *sent { "the user or password" } else { "anonymous access" },
+        After(detail)
+    )]
+    Unauthorized {
+        /// The registry.
+        registry: String,
+        /// Was a credential sent?
+        sent: bool,
+        /// What the registry says.
+        detail: String,
+    },
+    /// The registry knows who asks, and says no.
+    #[error("registry \"{registry}\" denied it{}", After(detail))]
+    Denied {
+        /// The registry.
+        registry: String,
+        /// What the registry says.
+        detail: String,
+    },
+    /// The credential cannot be used.
+    #[error("a credential is needed")]
+    Credential(#[source] CredentialError),
+    /// There is no such repository, tag, manifest or blob, or nobody may know of it.
+    #[error("not found in the registry")]
+    NotFound,
+    /// Too much was asked of the registry in too short a time.
+    #[error("registry \"{registry}\" limits requests{}", After(detail))]
+    TooManyRequests {
+        /// The registry.
+        registry: String,
+        /// What the registry says.
+        detail: String,
+    },
+    /// The registry answered with another error.
+    #[error(
+        "registry \"{registry}\" answered with status {status}{}",
+        After(detail)
+    )]
+    Status {
+        /// The registry.
+        registry: String,
+        /// The HTTP status.
+        status: u16,
+        /// What the registry says.
+        detail: String,
+    },
+    /// The answer is not one that a registry gives.
+    #[error("\"{registry}\" does not answer like a registry: {detail}")]
+    Protocol {
+        /// The registry.
+        registry: String,
+        /// What is wrong with the answer.
+        detail: String,
+    },
+    /// The bytes are not those that were named.
+    #[error("got content with digest {got}, want {want}")]
+    WrongDigest {
+        /// Digest of the bytes.
+        got: String,
+        /// The digest that was asked for.
+        want: String,
+    },
+    /// There are fewer or more bytes than were announced.
+    #[error("got {} bytes, want {want}", if *more { format!("more than {got}") } else { got.to_string() })]
+    WrongSize {
+        /// Bytes that came.
+        got: u64,
+        /// Were there more?
+        more: bool,
+        /// Bytes that were announced.
+        want: u64,
+    },
+    /// The blob is larger than any honest one.
+    #[error("{what} has {got} bytes, want at most {limit}")]
+    TooLarge {
+        /// What it is.
+        what: &'static str,
+        /// Its size in bytes.
+        got: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The manifest, index or config is none, or none that is read.
+    #[error("it is not an image that can be read")]
+    Image(#[source] Box<ImageError>),
+    /// Indexes lie within indexes deeper than any honest one.
+    #[error("indexes lie within indexes more than {limit} deep")]
+    Nesting {
+        /// The limit.
+        limit: usize,
+    },
+    /// The image is for another platform.
+    #[error("the image is for {got}, want {want}")]
+    Platform {
+        /// The platform in its config.
+        got: Box<Platform>,
+        /// The platform that was asked for.
+        want: Box<Platform>,
+    },
+    /// Nothing in the index fits.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// It is a chart, a signature or the like.
+    #[error("it is {shape} (config of type {config:?})")]
+    NotAnImage {
+        /// What it is.
+        shape: Shape,
+        /// The config's media type.
+        config: String,
+    },
+    /// It is a Wasm artifact without a program: a WIT package, or a component for other components.
+    #[error("it is a WIT package or a library: it has no export that could be run, only {exports}")]
+    NoProgram {
+        /// What the component exports, as text.
+        exports: String,
+    },
+    /// The local store failed.
+    #[error(transparent)]
+    Store(Box<StoreError>),
+    /// A thread of our own ended before its work.
+    #[error("the thread that writes to the store stopped: {detail}")]
+    Stopped {
+        /// Why.
+        detail: String,
+    },
+    /// An index to push lists a manifest that is not in the store.
+    #[error("the index lists {digest} for {platform}, which is not in the local store")]
+    MissingEntry {
+        /// The manifest.
+        digest: Digest,
+        /// Its platform, as text.
+        platform: String,
+    },
+    /// A manifest to push lists a blob that is not in the store.
+    #[error("blob {digest} of the image is not in the local store")]
+    MissingBlob {
+        /// The blob.
+        digest: Digest,
+    },
+    /// A push names a digest: the registry computes that itself.
+    #[error("cannot push to a digest")]
+    DigestReference,
+}
+
+impl From<StoreError> for Cause {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
+impl From<ImageError> for Cause {
+    fn from(error: ImageError) -> Self {
+        Self::Image(Box::new(error))
+    }
+}
+
+impl Cause {
+    /// May the same request succeed a moment later?
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Connect { .. }
+            | Self::Broken { .. }
+            | Self::TimedOut { .. }
+            | Self::TooManyRequests { .. } => true,
+            // A short body is a broken connection for a server that does not announce its length.
+            Self::WrongSize { got, want, .. } => got < want,
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 500..=599),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_reference_step_and_hint() {
+        let error = RegistryError {
+            action: Action::Pull,
+            reference: "r.example/x:1".to_owned(),
+            registry: "r.example".to_owned(),
+            step: Step::Resolve,
+            cause: Box::new(Cause::Unauthorized {
+                registry: "r.example".to_owned(),
+                sent: true,
+                detail: String::new(),
+            }),
+        };
+        assert_eq!(
+            error.to_string(),
+            "pulling \"r.example/x:1\": resolving the tag"
+        );
+        assert!(
+            error
+                .hint()
+                .is_some_and(|hint| hint.contains("\"auths\" for \"r.example\""))
+        );
+        assert!(!error.is_temporary());
+    }
+}
