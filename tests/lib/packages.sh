@@ -87,6 +87,8 @@ apt_install() {
 
 install_nextest() {
     cargo nextest --version >/dev/null 2>&1 && return 0
-    say "installing cargo-nextest"
-    cargo install --locked cargo-nextest
+    say "installing cargo-nextest; this takes some minutes, once"
+    # Away from the checkout, whose settings are for Coracle.
+    (cd / && env -u CARGO_TARGET_DIR cargo install --quiet --locked cargo-nextest@0.9.143 </dev/null) ||
+        fail "could not install cargo-nextest"
 }

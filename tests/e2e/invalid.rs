@@ -1,0 +1,174 @@
+//! What is typed wrong, and a store that something else has damaged.
+
+use std::fs;
+
+use crate::layout::{self, text};
+use crate::world::World;
+
+#[test]
+fn a_wrong_reference_is_named() {
+    let world = World::new();
+    world.guest_image("exit7");
+    let long = "a".repeat(300);
+    for wrong in [
+        "team/UPPER",
+        "a b",
+        "x:",
+        "x@sha256:123",
+        "x@",
+        "/x",
+        "x//y",
+        "-x",
+        "x:ta g",
+        "http://x",
+        "x:\u{1b}[31m",
+        "",
+        &long,
+    ] {
+        for arguments in [
+            ["pull", "--", wrong].as_slice(),
+            &["push", "--", wrong],
+            &["tag", "--", "exit7", wrong],
+        ] {
+            let message = world.refused(arguments);
+            let start: String = wrong
+                .chars()
+                .take(8)
+                .filter(|letter| !letter.is_control())
+                .collect();
+            let start = start.split(char::is_whitespace).next().unwrap_or_default();
+            if !wrong.contains('\u{1b}') {
+                assert!(message.contains(start), "{arguments:?}: {message}");
+            }
+            assert!(
+                !message.contains('\u{1b}'),
+                "{arguments:?}: an escape reaches the terminal"
+            );
+        }
+    }
+    assert_eq!(world.ok(&["images", "-q"]).lines().count(), 1);
+}
+
+#[test]
+fn a_context_that_is_not_there_is_named() {
+    let world = World::new();
+    let message = world.refused(&["build", "-t", "x", "./missing"]);
+    assert!(message.contains("missing"), "{message}");
+    fs::create_dir(world.path("empty")).expect("a folder");
+    let message = world.refused(&["build", "-t", "x", "./empty"]);
+    assert!(message.contains("Dockerfile"), "{message}");
+    let message = world.refused(&["run", "./missing"]);
+    assert!(message.contains("missing"), "{message}");
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_is_named() {
+    let world = World::new();
+    let file = world.write("file", "x");
+    let root = file.join("data").display().to_string();
+    let message = world.refused(&["--root", &root, "images"]);
+    assert!(message.contains("file/data"), "{message}");
+}
+
+#[test]
+fn the_root_flag_comes_before_the_variable() {
+    let world = World::new();
+    let root = world.path("elsewhere").display().to_string();
+    world.ok(&["--root", &root, "images"]);
+    assert!(world.path("elsewhere/images/oci-layout").exists());
+    assert!(!world.root().exists());
+}
+
+#[test]
+fn a_damaged_blob_is_noticed_and_named() {
+    let world = World::new();
+    world.guest_image("exit7");
+    world.guest_image("cat");
+    let manifest = layout::manifest(&world.images(), "docker.io/library/exit7:latest");
+    let config = text(&manifest["config"]["digest"]);
+    let file = layout::blob(&world.images(), config);
+    let whole = fs::read(&file).expect("the config");
+    let mut bytes = whole.clone();
+    bytes[10] ^= 1;
+    fs::write(&file, &bytes).expect("the disk changes the config");
+
+    let output = world
+        .run(&["inspect", "exit7"])
+        .expect_code(1, &["inspect"]);
+    assert!(
+        output.errors().contains(&config[7..]),
+        "{}",
+        output.errors()
+    );
+    let message = world.refused(&["run", "--rm", "exit7"]);
+    assert!(message.contains(&config[7..]), "{message}");
+    // The other image does not suffer.
+    assert_eq!(
+        world.run_with(&["run", "--rm", "-i", "cat"], b"x").stdout,
+        b"x"
+    );
+    let listed = world.run(&["images", "-q"]);
+    assert_eq!(listed.text().lines().count(), 1);
+    assert_ne!(listed.code, Some(0));
+}
+
+#[test]
+fn a_damaged_index_is_noticed_and_named() {
+    let world = World::new();
+    world.guest_image("exit7");
+    let index = world.images().join("index.json");
+    fs::write(&index, "{\"schemaVersion\": 2, \"manifests\": [").expect("the disk cuts the index");
+    for arguments in [
+        ["images"].as_slice(),
+        &["run", "exit7"],
+        &["tag", "exit7", "x"],
+    ] {
+        let message = world.refused(arguments);
+        assert!(message.contains("index.json"), "{arguments:?}: {message}");
+    }
+    let cut = fs::read_to_string(&index).expect("the index");
+    assert_eq!(
+        cut, "{\"schemaVersion\": 2, \"manifests\": [",
+        "nothing is written over it"
+    );
+}
+
+#[test]
+fn an_image_for_another_machine_is_refused_by_its_platform() {
+    let world = World::new();
+    let context = world.context(
+        "context",
+        "FROM scratch\nCOPY a /\nENTRYPOINT [\"/a\"]\n",
+        &[],
+        &[("a", b"\x7fELF")],
+    );
+    world.ok(&[
+        "build",
+        "-q",
+        "--platform",
+        "linux/s390x",
+        "-t",
+        "other",
+        &context,
+    ]);
+    let output = world
+        .run(&["run", "--rm", "other"])
+        .expect_code(125, &["run"]);
+    assert!(
+        output.errors().contains("linux/s390x"),
+        "{}",
+        output.errors()
+    );
+}
+
+#[test]
+fn the_version_is_told() {
+    let world = World::new();
+    let version = world.json(&["version", "--format", "json"]);
+    assert_eq!(version["Version"], env!("CARGO_PKG_VERSION"));
+    assert!(world.ok(&["version"]).contains(env!("CARGO_PKG_VERSION")));
+    assert!(
+        !world.root().exists(),
+        "asking for the version makes no data folder"
+    );
+}

@@ -1,0 +1,32 @@
+//! End to end: the built `coracle` command, real registries, real tools and real programs.
+//!
+//! What these tests need is installed, fetched or compiled by `tests/run.sh`. What is not there fails the test that
+//! needs it: nothing is skipped. One file per subject; [`world`], [`registry`], [`stall`], [`layout`] and [`table`]
+//! are the tools.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "a test tells how long a real program took"
+)]
+
+mod fixtures;
+mod layout;
+mod registry;
+mod stall;
+mod table;
+mod world;
+
+mod applications;
+mod build;
+mod component;
+mod containers;
+mod crash;
+mod example;
+mod files;
+mod images;
+mod inspect;
+mod invalid;
+mod run;
+mod stdio;
+mod tools;
+mod transfer;
