@@ -7,86 +7,16 @@
 //! containerd use.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io;
 
 use tar::Header;
 
 use super::error::TarError;
+use super::field::{BLOCK, checksum_holds, is_zero, number_in, signed, until_nul};
 use super::limits::{MAX_EXTENDED_HEADER_BYTES, MAX_XATTR_NAME_LEN, MAX_XATTR_VALUE_LEN};
 use super::path::text;
+use super::source::Source;
 use super::{pax, xattr};
-
-const BLOCK: u64 = 512;
-
-/// An uncompressed archive from its first byte on.
-pub(super) trait Source: Read {
-    /// Passes over `len` bytes. A source that can seek may go beyond its end.
-    fn skip(&mut self, len: u64) -> io::Result<()>;
-}
-
-/// A source that can only be read.
-pub(super) struct Stream<R>(BufReader<R>);
-
-impl<R: Read> Stream<R> {
-    pub(super) fn new(reader: R) -> Self {
-        Self(BufReader::with_capacity(256 << 10, reader))
-    }
-
-    pub(super) fn get_mut(&mut self) -> &mut R {
-        self.0.get_mut()
-    }
-
-    pub(super) fn into_inner(self) -> R {
-        self.0.into_inner()
-    }
-}
-
-impl<R: Read> Read for Stream<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl<R: Read> Source for Stream<R> {
-    fn skip(&mut self, mut len: u64) -> io::Result<()> {
-        while len > 0 {
-            let available = match self.0.fill_buf() {
-                Ok(bytes) => bytes.len(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            if available == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let step = usize::try_from(len).map_or(available, |len| len.min(available));
-            self.0.consume(step);
-            len -= step as u64;
-        }
-        Ok(())
-    }
-}
-
-/// A file of ours, whose contents need not be read to be passed over.
-pub(super) struct Seekable<R>(BufReader<R>);
-
-impl<R: Read + Seek> Seekable<R> {
-    pub(super) fn new(file: R) -> Self {
-        Self(BufReader::new(file))
-    }
-}
-
-impl<R: Read> Read for Seekable<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl<R: Read + Seek> Source for Seekable<R> {
-    fn skip(&mut self, len: u64) -> io::Result<()> {
-        let len = i64::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
-        self.0.seek_relative(len)
-    }
-}
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -520,103 +450,4 @@ fn device(header: &Header, position: u64) -> Result<(u32, u32), TarError> {
         number_in(&major, "device major", position)?,
         number_in(&minor, "device minor", position)?,
     ))
-}
-
-fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
-    if let Some(end) = bytes.iter().position(|byte| *byte == 0) {
-        bytes.truncate(end);
-    }
-    bytes
-}
-
-fn is_zero(block: &[u8]) -> bool {
-    block.iter().all(|byte| *byte == 0)
-}
-
-/// Checks a header's checksum; old writers summed signed bytes.
-fn checksum_holds(block: &[u8; BLOCK as usize]) -> bool {
-    let Some(want) = number(&block[148..156]) else {
-        return false;
-    };
-    let (mut unsigned, mut signed) = (0i64, 0i64);
-    for (at, byte) in block.iter().enumerate() {
-        let byte = match at {
-            148..156 => b' ',
-            _ => *byte,
-        };
-        unsigned += i64::from(byte);
-        signed += i64::from(byte as i8);
-    }
-    want == unsigned || want == signed
-}
-
-fn signed(field: &[u8], name: &'static str, position: u64) -> Result<i64, TarError> {
-    number(field).ok_or_else(|| TarError::Number {
-        position,
-        field: name,
-        value: field.escape_ascii().to_string(),
-    })
-}
-
-fn number_in<T: TryFrom<i64>>(
-    field: &[u8],
-    name: &'static str,
-    position: u64,
-) -> Result<T, TarError> {
-    T::try_from(signed(field, name, position)?).map_err(|_| TarError::Number {
-        position,
-        field: name,
-        value: field.escape_ascii().to_string(),
-    })
-}
-
-/// Parses a header's number: octal text, empty for 0, or GNU's base 256, which may be negative.
-fn number(field: &[u8]) -> Option<i64> {
-    let (first, rest) = field.split_first()?;
-    if first & 0x80 != 0 {
-        // Seven bits of two's complement, then whole bytes; 12 bytes fit in 128 bits.
-        let mut value = i128::from((first << 1) as i8 >> 1);
-        for byte in rest {
-            value = value << 8 | i128::from(*byte);
-        }
-        return i64::try_from(value).ok();
-    }
-    let blank = |byte: &u8| *byte == b' ' || *byte == 0;
-    let start = field.iter().position(|b| !blank(b)).unwrap_or(field.len());
-    let text = field.get(start..)?;
-    let end = text.iter().position(blank).unwrap_or(text.len());
-    let mut value = 0i64;
-    for byte in text.get(..end)? {
-        let digit = match byte {
-            b'0'..=b'7' => i64::from(byte - b'0'),
-            _ => return None,
-        };
-        value = value.checked_mul(8)?.checked_add(digit)?;
-    }
-    Some(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers() {
-        assert_eq!(number(b"0000644\0"), Some(0o644));
-        assert_eq!(number(b"  644 \0 "), Some(0o644));
-        assert_eq!(number(b"\0\0\0\0\0\0\0\0"), Some(0));
-        assert_eq!(number(b"        "), Some(0));
-        assert_eq!(number(b"77777777777\0"), Some(0o77777777777));
-        assert_eq!(number(b"\x80\0\0\0\0\0\0\x02\0\0\0\0"), Some(1 << 33));
-        assert_eq!(number(&[0xff; 12]), Some(-1));
-        assert_eq!(number(&[0xff; 8]), Some(-1));
-        for bad in [
-            &b"0000648\0"[..],
-            b"-000644\0",
-            b"0x00644\0",
-            b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-        ] {
-            assert_eq!(number(bad), None, "{}", bad.escape_ascii());
-        }
-    }
 }

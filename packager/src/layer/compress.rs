@@ -19,7 +19,7 @@ type Peeked<R> = Chain<Cursor<Vec<u8>>, BufReader<R>>;
 /// The uncompressed bytes of a blob. All gzip members and zstd frames are read.
 pub(super) enum Decoder<R: Read> {
     Plain(Peeked<R>),
-    Gzip(MultiGzDecoder<Peeked<R>>),
+    Gzip(Box<MultiGzDecoder<Peeked<R>>>),
     Zstd(zstd::stream::read::Decoder<'static, Peeked<R>>),
 }
 
@@ -33,7 +33,7 @@ impl<R: Read> Decoder<R> {
         let reader = Cursor::new(head).chain(reader);
         let decoder = match compression {
             Compression::None => Self::Plain(reader),
-            Compression::Gzip => Self::Gzip(MultiGzDecoder::new(reader)),
+            Compression::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(reader))),
             Compression::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;

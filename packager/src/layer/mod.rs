@@ -7,13 +7,14 @@
 //! - [`LayerStore::prepare`] packs the layers of an image and merges their indexes; [`LayerStore::prepared`] only looks.
 //! - [`TreeIndex`] reads an index, [`LayerWriter`] makes a new layer.
 //!
-//! The way of a layer: `compress` (blob to bytes), `archive` and `pax` (bytes to entries), `scan` (entries to a `tree`, with
+//! The way of a layer: `compress` (blob to bytes), `archive`, `field` and `pax` (bytes to entries), `scan` (entries to a `tree`, with
 //! `whiteout` and `path`), `encode` (tree to index), `merge` (indexes to one). `format` describes the index.
 
 mod archive;
 mod compress;
 mod encode;
 mod error;
+mod field;
 mod format;
 mod gc;
 mod header;
@@ -24,6 +25,7 @@ mod pack;
 mod path;
 mod pax;
 mod scan;
+mod source;
 mod store;
 mod temp;
 mod tree;

@@ -8,12 +8,12 @@ use crate::digest::Hasher;
 use crate::image::TarLayer;
 use crate::store::Store;
 
-use super::archive::Stream;
 use super::compress::Decoder;
 use super::encode::encode;
 use super::error::{LayerError, TarError};
 use super::limits::Limits;
 use super::scan::scan;
+use super::source::Stream;
 use super::store::{INDEX, LayerLease, LayerStore, TAR, write_index};
 use super::temp::create_file;
 

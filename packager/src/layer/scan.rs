@@ -2,10 +2,11 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::archive::{Archive, Member, MemberKind, Source};
+use super::archive::{Archive, Member, MemberKind};
 use super::error::TarError;
 use super::limits::{MAX_NAME_LEN, MAX_PATH_LEN};
 use super::path::{components, text};
+use super::source::Source;
 use super::tree::{Body, Directory, Tree};
 use super::whiteout::{self, Meaning};
 

@@ -15,13 +15,13 @@ use crate::image::{Descriptor, descriptor};
 use crate::media_type::OCI_LAYER_GZIP;
 use crate::store::Store;
 
-use super::archive::Seekable;
 use super::encode::encode;
 use super::error::{LayerError, TarError};
 use super::header;
 use super::limits::{MAX_PATH_LEN, MAX_XATTR_NAME_LEN, MAX_XATTR_VALUE_LEN};
 use super::path::{components, text};
 use super::scan::scan;
+use super::source::Seekable;
 use super::store::{BLOB, INDEX, LayerStore, TAR, write_index};
 use super::temp::create_file;
 use super::whiteout::{self, Meaning};

@@ -6,7 +6,7 @@ use std::time::Instant;
 use proptest::prelude::*;
 use tar::EntryType;
 
-use super::super::archive::{Source, Stream};
+use super::super::source::{Source, Stream};
 use super::super::{IndexError, NodeKind, TreeIndex};
 use super::{Tar, index_from, walk};
 

@@ -5,6 +5,7 @@ mod dialects;
 mod gnu_tar;
 mod hostile;
 mod index;
+mod killed;
 mod merging;
 mod storing;
 mod writing;
@@ -17,9 +18,9 @@ use oci_spec::image::{ImageManifestBuilder, SCHEMA_VERSION};
 use tar::{EntryType, Header};
 use tempfile::TempDir;
 
-use super::archive::{Source, Stream};
 use super::encode::encode;
 use super::scan::scan;
+use super::source::{Source, Stream};
 use super::{LayerStore, Limits, NodeKind, TarError, TreeIndex};
 use crate::digest::Digest;
 use crate::image::{Image, ImageConfig, RootFs, canonical_json, descriptor};
