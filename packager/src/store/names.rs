@@ -101,8 +101,12 @@ impl Store {
         }
     }
 
-    /// Describes a manifest or index that is in the store without a name, such as one image of an index.
-    fn describe(&self, digest: &Digest) -> Result<Option<Descriptor>, StoreError> {
+    /// Describes a manifest or index that is in the store, named or not, such as one image of an index.
+    ///
+    /// # Errors
+    ///
+    /// The blob cannot be read.
+    pub fn describe(&self, digest: &Digest) -> Result<Option<Descriptor>, StoreError> {
         match self.blob_size(digest)? {
             Some(size) if size <= Limits::MANIFEST => {
                 let bytes = self.read_blob(digest, Limits::MANIFEST)?;

@@ -1,0 +1,91 @@
+//! Compiles programs ahead of their runs.
+
+use std::sync::Arc;
+
+use coracle_packager::digest::Digest;
+use coracle_packager::image::Image;
+use coracle_runtime::sandbox::wasm::{LARGEST_PROGRAM, detect};
+use coracle_runtime::vfs::GuestFs;
+
+use super::run::{Found, find_program};
+use super::{Engine, Error, spec};
+
+impl Engine {
+    /// Compiles the program that an image starts by default, so that its first run is as fast as the next. Returns why that
+    /// could not be: another program may still be chosen at `run`.
+    ///
+    /// # Errors
+    ///
+    /// If the image's files cannot be read.
+    pub(super) fn compile_default(&self, image: &Image) -> Result<Option<Error>, Error> {
+        let defaults = &image.config.config;
+        let args = spec::args(defaults, None, &[]);
+        let Some(program) = args.first() else {
+            return Ok(Some(Error::NoCommand {
+                image: image.config_digest.to_string(),
+            }));
+        };
+        let fs = GuestFs::builder(Arc::new(self.open_lower(image)?)).build()?;
+        let (env, cwd) = (spec::env(defaults, &[]), spec::cwd(defaults, None));
+        let compiled =
+            find_program(&fs, program, &env, &cwd).and_then(|mut found| self.compile(&mut found));
+        Ok(compiled.err())
+    }
+
+    /// Compiles a program unless that was done before; says whether it had to. Fills in the digest where it was unknown.
+    pub(super) fn compile(&self, found: &mut Found) -> Result<bool, Error> {
+        let mut bytes = None;
+        let digest = match found.sha256 {
+            Some(digest) => digest,
+            // It lies in a mount, or is no WebAssembly: only its bytes tell which program it is.
+            None => sha256(bytes.insert(read_whole(found)?)),
+        };
+        found.sha256 = Some(digest);
+        let wrong = |source| Error::Program {
+            program: found.path.clone(),
+            source,
+        };
+        if self.wasm()?.is_prepared(&digest).map_err(wrong)? {
+            return Ok(false);
+        }
+        let bytes = bytes.map_or_else(|| read_whole(found), Ok)?;
+        self.wasm()?.prepare(&digest, &bytes).map_err(wrong)?;
+        Ok(true)
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Digest::sha256_of(bytes)
+        .sha256_bytes()
+        .expect("it was made with SHA-256")
+}
+
+/// Reads a program, up to the size that is compiled.
+fn read_whole(found: &Found) -> Result<Vec<u8>, Error> {
+    /// Bytes that one call asks for.
+    const STEP: usize = 1 << 20;
+    let failed = |problem: String| Error::ProgramNotRunnable {
+        program: found.path.clone(),
+        problem,
+    };
+    let mut bytes = Vec::new();
+    loop {
+        let start = bytes.len();
+        if start as u64 > LARGEST_PROGRAM {
+            return Err(failed(format!("has more than {LARGEST_PROGRAM} bytes")));
+        }
+        bytes.resize(start + STEP, 0);
+        let read = found.file.read_at(&mut bytes[start..], start as u64);
+        let read = read.map_err(|error| failed(error.to_string()))?;
+        bytes.truncate(start + read);
+        if read == 0 {
+            return Ok(bytes);
+        }
+        // What is no WebAssembly need not be read to its end.
+        if start == 0 && detect(&bytes).is_none() {
+            return Err(failed(
+                "is not a WebAssembly module or component".to_owned(),
+            ));
+        }
+    }
+}

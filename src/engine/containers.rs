@@ -1,0 +1,51 @@
+//! Containers: list, find and remove.
+
+use coracle_runtime::container::{Container, State};
+
+use super::{Engine, Error};
+
+/// A container, and where it is in its life.
+#[derive(Clone, Debug)]
+pub struct ContainerSummary {
+    /// The container.
+    pub container: Container,
+    /// Where it is in its life.
+    pub state: State,
+}
+
+impl Engine {
+    /// Lists all containers, newest first.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn list_containers(&self) -> Result<Vec<ContainerSummary>, Error> {
+        let mut all = Vec::new();
+        for container in self.containers.list()? {
+            let state = container.state()?;
+            all.push(ContainerSummary { container, state });
+        }
+        Ok(all)
+    }
+
+    /// Finds one container by its id, its name, or the beginning of its id.
+    ///
+    /// # Errors
+    ///
+    /// If none or several match.
+    pub fn find_container(&self, text: &str) -> Result<ContainerSummary, Error> {
+        let container = self.containers.find(text)?;
+        let state = container.state()?;
+        Ok(ContainerSummary { container, state })
+    }
+
+    /// Removes a container and its files. With `force`, its process is killed first if it runs.
+    ///
+    /// # Errors
+    ///
+    /// If none or several match, or it runs and `force` was not said.
+    pub fn remove_container(&self, text: &str, force: bool) -> Result<(), Error> {
+        let container = self.containers.find(text)?;
+        Ok(self.containers.remove(&container, force)?)
+    }
+}

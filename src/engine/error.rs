@@ -1,0 +1,197 @@
+//! What can go wrong in the engine, sorted for the doors.
+
+use std::path::PathBuf;
+
+use coracle_packager::build::BuildError;
+use coracle_packager::digest::DigestError;
+use coracle_packager::image::ImageError;
+use coracle_packager::layer::LayerError;
+use coracle_packager::platform::PlatformError;
+use coracle_packager::reference::ReferenceError;
+use coracle_packager::registry::RegistryError;
+use coracle_packager::store::StoreError;
+use coracle_runtime::container::ContainerError;
+use coracle_runtime::sandbox::wasm::{LoadError, RunError};
+use coracle_runtime::vfs::{Errno, VfsError};
+
+/// What can go wrong in the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Neither a name nor an id of an image here.
+    #[error("no such image: {text}")]
+    NoSuchImage {
+        /// What was looked for.
+        text: String,
+    },
+    /// Several images have ids that begin so.
+    #[error("the image id `{text}` is ambiguous: {count} images begin so")]
+    AmbiguousImage {
+        /// What was looked for.
+        text: String,
+        /// How many match.
+        count: usize,
+    },
+    /// A container still needs the image.
+    #[error("image {image} is used by container {container}")]
+    ImageInUse {
+        /// The image as named.
+        image: String,
+        /// The container's name.
+        container: String,
+    },
+    /// The image has several names, and which to remove was not said.
+    #[error("image {image} has {count} names")]
+    SeveralNames {
+        /// The image's id.
+        image: String,
+        /// How many names.
+        count: usize,
+    },
+    /// No command was given, and the image has none.
+    #[error("no command given, and image {image} has neither ENTRYPOINT nor CMD")]
+    NoCommand {
+        /// The image as named.
+        image: String,
+    },
+    /// The program is not in the image.
+    #[error("{program}: no such file in the container")]
+    ProgramNotFound {
+        /// What was to be run.
+        program: String,
+    },
+    /// The program is there, but cannot be run.
+    #[error("{program}: {problem}")]
+    ProgramNotRunnable {
+        /// What was to be run.
+        program: String,
+        /// Why not.
+        problem: String,
+    },
+    /// A host path that was to be mounted.
+    #[error("mounting {path} at {target}")]
+    Mount {
+        /// The host path.
+        path: PathBuf,
+        /// The guest path.
+        target: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The working directory cannot be made.
+    #[error("creating the working directory {path}")]
+    WorkingDirectory {
+        /// The guest path.
+        path: String,
+        /// What the guest's file system says.
+        source: Errno,
+    },
+    /// A file operation of the engine failed.
+    #[error("{doing} {path}")]
+    File {
+        /// What we were doing, such as "reading".
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A name that is not a reference.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// A text that is not a platform.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// A text that is not a digest.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+    /// The image is wrong, or not for us.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The content store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A layer.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// A registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A build.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A container on disk.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// The guest's file system.
+    #[error(transparent)]
+    Vfs(#[from] VfsError),
+    /// The program is no WebAssembly, or is damaged.
+    #[error("{program}")]
+    Program {
+        /// Its guest path.
+        program: String,
+        /// What is wrong with it.
+        source: LoadError,
+    },
+    /// The WebAssembly engine cannot be set up.
+    #[error(transparent)]
+    Wasm(#[from] LoadError),
+    /// A program that cannot be started.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// What sort of failure it is. Each door maps it once: the command line to an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The program is not there.
+    ProgramNotFound,
+    /// The program is there, but cannot be run.
+    ProgramNotRunnable,
+    /// Everything else.
+    Engine,
+}
+
+impl Kind {
+    /// Returns the exit code that Docker has for it.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Engine => 125,
+            Self::ProgramNotRunnable => 126,
+            Self::ProgramNotFound => 127,
+        }
+    }
+}
+
+impl Error {
+    /// Sorts the error.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::ProgramNotFound { .. } => Kind::ProgramNotFound,
+            Self::ProgramNotRunnable { .. } | Self::Program { .. } | Self::Run(_) => {
+                Kind::ProgramNotRunnable
+            }
+            _ => Kind::Engine,
+        }
+    }
+
+    /// Says what to do next, if that is known.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoSuchImage { .. } => "list the images here with `coracle images`, or fetch one with `coracle pull`".to_owned(),
+            Self::AmbiguousImage { .. } | Self::Container(ContainerError::Ambiguous { .. }) => "give more digits of the id".to_owned(),
+            Self::ImageInUse { container, .. } => format!("remove the container first with `coracle rm {container}`, or use `rmi --force`"),
+            Self::SeveralNames { .. } => "give the name to remove, or use `rmi --force` to remove all".to_owned(),
+            Self::NoCommand { .. } => "name the program after the image, such as `coracle run IMAGE /app.wasm`".to_owned(),
+            Self::ProgramNotFound { .. } => "check the ENTRYPOINT with `coracle inspect IMAGE`, or choose another with `--entrypoint`".to_owned(),
+            Self::Mount { .. } => "create the host path first; it is not created for you".to_owned(),
+            Self::Container(ContainerError::NameInUse { name, .. }) => format!("choose another --name, or remove that container with `coracle rm {name}`"),
+            Self::Container(ContainerError::Running { .. }) => "stop it first, or use `rm --force`".to_owned(),
+            Self::Container(ContainerError::NotFound { .. }) => "list all containers with `coracle ps -a`".to_owned(),
+            Self::Build(error) => return error.hint(),
+            Self::Registry(error) => return error.hint(),
+            _ => return None,
+        })
+    }
+}

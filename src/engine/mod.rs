@@ -1,0 +1,104 @@
+//! The engine joins images and containers: it is what every door calls.
+//!
+//! It prints nothing and reads no environment. A door opens it on a data directory and hands it requests:
+//!
+//! ```text
+//! <root>/images/      an OCI image layout: blobs and names            coracle_packager::store
+//! <root>/layers/      the same layers, packed for reading in place    coracle_packager::layer
+//! <root>/compiled/    compiled programs                               coracle_runtime::sandbox::wasm
+//! <root>/containers/ ephemeral/ names/                                coracle_runtime::container
+//! ```
+
+mod build;
+mod compile;
+mod containers;
+pub mod dirs;
+mod error;
+mod images;
+mod lower;
+mod names;
+mod run;
+mod spec;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use coracle_packager::layer::LayerStore;
+use coracle_packager::platform::Platform;
+use coracle_packager::store::Store;
+use coracle_runtime::container::ContainerStore;
+use coracle_runtime::sandbox::wasm::WasmEngine;
+
+pub use build::{BuildImage, BuiltImage, open_context};
+pub use containers::ContainerSummary;
+pub use error::{Error, Kind};
+pub use images::{ImageSummary, InspectedImage, PulledImage, Registries, RemovedImage};
+pub use run::{Prepared, RunContainer};
+
+/// One data directory, and what can be done with it.
+pub struct Engine {
+    root: PathBuf,
+    store: Store,
+    layers: LayerStore,
+    containers: ContainerStore,
+    host: Platform,
+    wasm: OnceLock<WasmEngine>,
+}
+
+impl Engine {
+    /// Opens the data directory; creates it if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says, with the path.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        // A container's record names its files by absolute path, whatever directory a later command runs in.
+        let root = std::path::absolute(root).map_err(|source| Error::File {
+            doing: "finding",
+            path: root.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            store: Store::open(&root.join("images"))?,
+            layers: LayerStore::open(&root.join("layers"))?,
+            containers: ContainerStore::new(&root),
+            host: Platform::host(),
+            wasm: OnceLock::new(),
+            root,
+        })
+    }
+
+    /// Returns the data directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the WebAssembly engine, made on first use: most commands need none.
+    fn wasm(&self) -> Result<&WasmEngine, Error> {
+        if let Some(engine) = self.wasm.get() {
+            return Ok(engine);
+        }
+        let engine = WasmEngine::new(&self.root.join("compiled"))?;
+        Ok(self.wasm.get_or_init(|| engine))
+    }
+}
+
+/// Returns the time in seconds since 1970; 0 on a machine whose clock stands before that.
+pub fn now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Returns random bytes from the operating system.
+///
+/// # Panics
+///
+/// If the system has no source of random numbers: an id could then be guessed or repeated.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system has random numbers");
+    bytes
+}

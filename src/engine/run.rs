@@ -1,0 +1,390 @@
+//! Runs a container in the foreground: the guest executes in this process.
+//!
+//! Every system call counts here. The order matters as well: whatever needs the host (image, mounts, compiled code, the
+//! container's directory) is opened first, then the second wall goes up, then the guest starts.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use coracle_packager::image::Image;
+use coracle_runtime::container::{ContainerConfig, Exit, Id, MountConfig, Name, Owned};
+use coracle_runtime::sandbox::wall::{self, Place, WallSpec};
+use coracle_runtime::sandbox::wasm::{self, Outcome};
+use coracle_runtime::spec::{ContainerSpec, Stdin};
+use coracle_runtime::sys;
+use coracle_runtime::vfs::{
+    Access, Errno, File, GuestFs, GuestFsBuilder, MountSource, Node, OpenOptions,
+};
+
+use super::lower::ImageLower;
+use super::{Engine, Error, names, now, random, spec};
+
+/// What to run, and what is granted to it.
+#[derive(Clone, Debug, Default)]
+pub struct RunContainer {
+    /// The image as the user named it, for the record.
+    pub image: String,
+    /// The container's name; one is made up if absent.
+    pub name: Option<Name>,
+    /// Replaces the image's ENTRYPOINT.
+    pub entrypoint: Option<String>,
+    /// Replaces the image's CMD.
+    pub args: Vec<String>,
+    /// Environment, each `NAME=value`; added to the image's.
+    pub env: Vec<String>,
+    /// Replaces the image's WORKDIR.
+    pub cwd: Option<String>,
+    /// Host directories and files that the guest may use.
+    pub mounts: Vec<MountConfig>,
+    /// Labels; added to the image's.
+    pub labels: BTreeMap<String, String>,
+    /// Is this process's standard input the guest's?
+    pub open_stdin: bool,
+    /// Is the container removed when it ends?
+    pub auto_remove: bool,
+    /// May the guest change only what is mounted?
+    pub read_only: bool,
+}
+
+/// A container that is ready to be created and started.
+pub struct Prepared {
+    config: ContainerConfig,
+    lower: Arc<ImageLower>,
+    mounts: Vec<MountSource>,
+    program: Found,
+    /// Had the program to be compiled? Then this process has threads, and cannot raise the second wall any more.
+    pub compiled: bool,
+}
+
+impl Engine {
+    /// Decides everything about a container of `image`, opens what it needs of the host, and sees to it that its program
+    /// is compiled. Nothing is created yet.
+    ///
+    /// # Errors
+    ///
+    /// If a mount cannot be opened, or the program is not there or no program.
+    pub fn prepare(&self, image: &Image, mut request: RunContainer) -> Result<Prepared, Error> {
+        let mounts = request
+            .mounts
+            .iter_mut()
+            .map(open_mount)
+            .collect::<Result<Vec<_>, _>>()?;
+        let config = freeze(image, request)?;
+        let lower = Arc::new(self.open_lower(image)?);
+        // The program is looked for before there is a container: its upper will be empty.
+        let copies = mounts
+            .iter()
+            .map(MountSource::try_clone)
+            .collect::<Result<Vec<_>, _>>();
+        let copies = copies.map_err(|source| Error::File {
+            doing: "opening the mounts of",
+            path: config.image.clone().into(),
+            source,
+        })?;
+        let view = with_mounts(GuestFs::builder(lower.clone()), &config.mounts, copies).build()?;
+        let env = config
+            .env
+            .iter()
+            .map(|pair| split(pair))
+            .collect::<Vec<_>>();
+        let mut program = find_program(&view, &config.args[0], &env, &config.cwd)?;
+        let compiled = self.compile(&mut program)?;
+        Ok(Prepared {
+            config,
+            lower,
+            mounts,
+            program,
+            compiled,
+        })
+    }
+
+    /// Creates the container and runs its guest to its end. Calls `ended` as soon as that is recorded, before the guest's
+    /// memory is given back: a caller that ends the process there saves the time.
+    ///
+    /// Raises the second wall around this process: afterwards it can do little but end.
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`] means that the guest did not start. If the container could be created it stays as an exited one, as in
+    /// Docker, unless it is to be removed.
+    pub fn run(&self, prepared: Prepared, ended: &mut dyn FnMut(&Exit)) -> Result<Exit, Error> {
+        let Prepared {
+            config,
+            lower,
+            mounts,
+            program,
+            ..
+        } = prepared;
+        let mut owned = self.containers.create_owned(config)?;
+        let result = self.start(lower, mounts, &program, &mut owned, ended);
+        if let Err(error) = &result {
+            owned.finish(&Exit::because(error.kind().exit_code(), &error.to_string()))?;
+        }
+        result
+    }
+
+    /// Opens the image's files.
+    pub(super) fn open_lower(&self, image: &Image) -> Result<ImageLower, Error> {
+        let rootfs = self.rootfs(image)?;
+        ImageLower::open(&rootfs).map_err(|source| Error::File {
+            doing: "opening the packed image",
+            path: rootfs.index.clone(),
+            source,
+        })
+    }
+
+    /// Puts the sandbox together and runs the guest in it.
+    fn start(
+        &self,
+        lower: Arc<ImageLower>,
+        mounts: Vec<MountSource>,
+        program: &Found,
+        owned: &mut Owned,
+        ended: &mut dyn FnMut(&Exit),
+    ) -> Result<Exit, Error> {
+        let config = owned.container.config.clone();
+        let (upper, work) = owned.open_upper()?;
+        let wall = wall_around(owned);
+        let builder = GuestFs::builder(lower)
+            .upper(upper, work)
+            .read_only(config.read_only);
+        let fs = with_mounts(builder, &config.mounts, mounts).build()?;
+        make_working_directory(&fs, &config.cwd)?;
+        let spec = ContainerSpec {
+            program_sha256: program.sha256,
+            args: config.args,
+            env: config.env.iter().map(|pair| split(pair)).collect(),
+            cwd: config.cwd,
+            stdin: if config.open_stdin {
+                Stdin::Inherit
+            } else {
+                Stdin::Empty
+            },
+            ..ContainerSpec::new(&program.path)
+        };
+        // Both closures write to the record, one after the other.
+        let owned = RefCell::new(owned);
+        let mut recorded = Ok(());
+        let mut raise = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            let report = serde_json::to_value(wall::raise(&wall)?)?;
+            let mut owned = owned.borrow_mut();
+            owned.started(now(), report)?;
+            sys::end_on_signals(owned.record.file(), |signal| of_signal(signal).to_line())?;
+            Ok(())
+        };
+        let mut record = |outcome: &Outcome| {
+            let exit = exit_of(outcome);
+            recorded = owned.borrow_mut().finish(&exit);
+            if recorded.is_ok() {
+                ended(&exit);
+            }
+        };
+        let outcome = wasm::run_then(self.wasm()?, fs, &spec, &mut raise, &mut record)?;
+        recorded?;
+        Ok(exit_of(&outcome))
+    }
+}
+
+/// Adds what was granted to the guest's file system.
+fn with_mounts(
+    builder: GuestFsBuilder,
+    mounts: &[MountConfig],
+    sources: Vec<MountSource>,
+) -> GuestFsBuilder {
+    mounts
+        .iter()
+        .zip(sources)
+        .fold(builder, |builder, (mount, source)| {
+            let access = if mount.read_only {
+                Access::ReadOnly
+            } else {
+                Access::ReadWrite
+            };
+            builder.mount(&mount.target, source, access)
+        })
+}
+
+/// Says what of the host the process may still reach: the container's own files, and what was mounted.
+fn wall_around(owned: &Owned) -> WallSpec {
+    let container = &owned.container;
+    let mut wall = WallSpec::default();
+    wall.read_write
+        .extend([container.upper_path(), container.work_path()].map(Place::Path));
+    for mount in &container.config.mounts {
+        let place = Place::Path(mount.source.clone().into());
+        if mount.read_only {
+            wall.read.push(place)
+        } else {
+            wall.read_write.push(place)
+        }
+    }
+    wall
+}
+
+/// Decides everything about the container.
+fn freeze(image: &Image, request: RunContainer) -> Result<ContainerConfig, Error> {
+    let defaults = &image.config.config;
+    let args = spec::args(defaults, request.entrypoint.as_deref(), &request.args);
+    if args.first().is_none_or(String::is_empty) {
+        return Err(Error::NoCommand {
+            image: request.image,
+        });
+    }
+    let name = match request.name {
+        Some(name) => name,
+        None => names::random(random()).parse()?,
+    };
+    let env = spec::env(defaults, &request.env);
+    Ok(ContainerConfig {
+        version: ContainerConfig::VERSION,
+        id: Id::from_random(random()),
+        name,
+        created: now(),
+        auto_remove: request.auto_remove,
+        read_only: request.read_only,
+        manifest: image.descriptor.digest().to_string(),
+        image_id: image.config_digest.to_string(),
+        image: request.image,
+        args,
+        env: env
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect(),
+        cwd: spec::cwd(defaults, request.cwd.as_deref()),
+        mounts: request.mounts,
+        open_stdin: request.open_stdin,
+        labels: spec::labels(defaults, &request.labels),
+    })
+}
+
+/// Opens what is to be mounted. Its path is made free of links and dots, so that the record says what was really granted.
+fn open_mount(mount: &mut MountConfig) -> Result<MountSource, Error> {
+    let (path, target) = (PathBuf::from(&mount.source), mount.target.clone());
+    let failed = |source| Error::Mount {
+        path: path.clone(),
+        target: target.clone(),
+        source,
+    };
+    let real = path.canonicalize().map_err(failed)?;
+    let source = if real.is_dir() {
+        let dir = Dir::open_ambient_dir(&real, ambient_authority()).map_err(failed)?;
+        MountSource::Directory(dir)
+    } else {
+        let file = fs::File::options()
+            .read(true)
+            .write(!mount.read_only)
+            .open(&real)
+            .map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            let problem = "neither a folder nor a regular file";
+            return Err(failed(std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                problem,
+            )));
+        }
+        MountSource::File(file)
+    };
+    mount.source = real.into_os_string().into_string().map_err(|_| {
+        failed(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "the path is not UTF-8",
+        ))
+    })?;
+    Ok(source)
+}
+
+/// Makes the working directory if the image has none of that name, as Docker does.
+fn make_working_directory(fs: &GuestFs, cwd: &str) -> Result<(), Error> {
+    let failed = |source| Error::WorkingDirectory {
+        path: cwd.to_owned(),
+        source,
+    };
+    let root = fs.root();
+    let path = cwd.trim_matches('/');
+    if path.is_empty() || root.stat_at(path.as_bytes(), true).is_ok() {
+        return Ok(());
+    }
+    let ends = path
+        .match_indices('/')
+        .map(|(at, _)| at)
+        .chain([path.len()]);
+    for end in ends {
+        match root.create_dir(path[..end].as_bytes()) {
+            Ok(()) | Err(Errno::Exist) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(())
+}
+
+/// A program in the guest's file system.
+pub(super) struct Found {
+    /// Its guest path.
+    pub(super) path: String,
+    /// The open file.
+    pub(super) file: File,
+    /// Digest of its bytes, where the image's index knows it.
+    pub(super) sha256: Option<[u8; 32]>,
+}
+
+/// Finds a program as Docker does; see [`spec::program_candidates`].
+pub(super) fn find_program(
+    fs: &GuestFs,
+    program: &str,
+    env: &[(String, String)],
+    cwd: &str,
+) -> Result<Found, Error> {
+    let not_runnable = |problem: String| Error::ProgramNotRunnable {
+        program: program.to_owned(),
+        problem,
+    };
+    let root = fs.root();
+    for path in spec::program_candidates(program, env, cwd) {
+        let options = OpenOptions {
+            read: true,
+            follow: true,
+            ..OpenOptions::default()
+        };
+        match root.open(path.trim_start_matches('/').as_bytes(), &options) {
+            Ok(Node::File(file)) => {
+                let sha256 = file.content_sha256();
+                return Ok(Found { path, file, sha256 });
+            }
+            Ok(Node::Directory(_)) => return Err(not_runnable("is a directory".to_owned())),
+            Err(Errno::NoEntry | Errno::NotDir) => {}
+            Err(error) => return Err(not_runnable(error.to_string())),
+        }
+    }
+    Err(Error::ProgramNotFound {
+        program: program.to_owned(),
+    })
+}
+
+fn exit_of(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome::Exited(code) => Exit {
+            code: *code,
+            reason: None,
+        },
+        Outcome::Trapped { message } => {
+            Exit::because(outcome.code(), &format!("the guest trapped: {message}"))
+        }
+        Outcome::Interrupted => Exit::because(outcome.code(), "the guest was interrupted"),
+    }
+}
+
+/// Says how a container ended whose process was asked to end.
+fn of_signal(signal: i32) -> Exit {
+    let code = u8::try_from(128 + signal).unwrap_or(u8::MAX);
+    Exit::because(code, &format!("ended by signal {signal}"))
+}
+
+fn split(pair: &str) -> (String, String) {
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    (name.to_owned(), value.to_owned())
+}
