@@ -34,39 +34,86 @@ fn config(name: &str, auto_remove: bool) -> ContainerConfig {
 }
 
 fn create(store: &ContainerStore, name: &str, auto_remove: bool) -> Owned {
-    store.create_owned(config(name, auto_remove)).expect("created")
+    store
+        .create_owned(config(name, auto_remove))
+        .expect("created")
 }
 
 fn entries(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten();
-    entries.map(|entry| entry.expect("entry").file_name().into_string().expect("UTF-8")).collect()
+    entries
+        .map(|entry| {
+            entry
+                .expect("entry")
+                .file_name()
+                .into_string()
+                .expect("UTF-8")
+        })
+        .collect()
 }
 
 fn make_old(path: &Path) {
     let old = SystemTime::now() - Duration::from_secs(3600);
-    fs::File::open(path).and_then(|file| file.set_modified(old)).expect("set the time");
+    fs::File::open(path)
+        .and_then(|file| file.set_modified(old))
+        .expect("set the time");
 }
 
 #[test]
 fn a_container_runs_and_then_has_ended() {
     let root = tempfile::tempdir().expect("a temporary directory");
     let store = ContainerStore::new(root.path());
-    assert!(store.list().expect("list").is_empty(), "nothing there is no error");
+    assert!(
+        store.list().expect("list").is_empty(),
+        "nothing there is no error"
+    );
     let mut owned = create(&store, "web", false);
-    owned.started(1_700_000_001, serde_json::json!({"all": "up"})).expect("started");
+    owned
+        .started(1_700_000_001, serde_json::json!({"all": "up"}))
+        .expect("started");
     let found = store.find("web").expect("found");
-    assert!(matches!(found.state().expect("state"), State::Running { pid, started: 1_700_000_001 } if pid == std::process::id()));
-    assert_eq!(found.walls().expect("walls"), serde_json::json!({"all": "up"}));
-    assert!(matches!(store.remove(&found, false), Err(ContainerError::Running { .. })));
-    owned.finish(&Exit { code: 7, reason: None }).expect("finish");
+    assert!(
+        matches!(found.state().expect("state"), State::Running { pid, started: 1_700_000_001 } if pid == std::process::id())
+    );
+    assert_eq!(
+        found.walls().expect("walls"),
+        serde_json::json!({"all": "up"})
+    );
+    assert!(matches!(
+        store.remove(&found, false),
+        Err(ContainerError::Running { .. })
+    ));
+    owned
+        .finish(&Exit {
+            code: 7,
+            reason: None,
+        })
+        .expect("finish");
     drop(owned);
-    let State::Exited { exit, started, finished } = found.state().expect("state") else {
+    let State::Exited {
+        exit,
+        started,
+        finished,
+    } = found.state().expect("state")
+    else {
         panic!("it has ended");
     };
-    assert_eq!((exit, started), (Some(Exit { code: 7, reason: None }), 1_700_000_001));
+    assert_eq!(
+        (exit, started),
+        (
+            Some(Exit {
+                code: 7,
+                reason: None
+            }),
+            1_700_000_001
+        )
+    );
     assert!(finished.is_some());
     store.remove(&found, false).expect("removed");
-    assert!(matches!(store.find("web"), Err(ContainerError::NotFound { .. })));
+    assert!(matches!(
+        store.find("web"),
+        Err(ContainerError::NotFound { .. })
+    ));
     assert_eq!(entries(&root.path().join("containers")), [""; 0]);
     assert_eq!(entries(&root.path().join("names")), [""; 0]);
 }
@@ -77,7 +124,17 @@ fn a_killed_owner_leaves_an_ended_container_of_unknown_code() {
     let store = ContainerStore::new(root.path());
     drop(create(&store, "web", false));
     let state = store.find("web").expect("found").state().expect("state");
-    assert!(matches!(state, State::Exited { exit: None, finished: None, .. }), "{state:?}");
+    assert!(
+        matches!(
+            state,
+            State::Exited {
+                exit: None,
+                finished: None,
+                ..
+            }
+        ),
+        "{state:?}"
+    );
 }
 
 #[test]
@@ -87,13 +144,32 @@ fn a_name_belongs_to_one_container() {
     let mut first = create(&store, "web", false);
     let mut second = config("other", false);
     second.name = "web".parse().expect("a name");
-    let error = store.create_owned(second.clone()).expect_err("the name is taken");
-    assert!(matches!(&error, ContainerError::NameInUse { id, .. } if *id == first.container.config.id), "{error}");
-    assert_eq!(entries(&root.path().join("containers")).len(), 1, "nothing is left of the second");
-    first.finish(&Exit { code: 0, reason: None }).expect("finish");
+    let error = store
+        .create_owned(second.clone())
+        .expect_err("the name is taken");
+    assert!(
+        matches!(&error, ContainerError::NameInUse { id, .. } if *id == first.container.config.id),
+        "{error}"
+    );
+    assert_eq!(
+        entries(&root.path().join("containers")).len(),
+        1,
+        "nothing is left of the second"
+    );
+    first
+        .finish(&Exit {
+            code: 0,
+            reason: None,
+        })
+        .expect("finish");
     drop(first);
-    assert!(store.create_owned(second.clone()).is_err(), "an ended container keeps its name");
-    store.remove(&store.find("web").expect("found"), false).expect("removed");
+    assert!(
+        store.create_owned(second.clone()).is_err(),
+        "an ended container keeps its name"
+    );
+    store
+        .remove(&store.find("web").expect("found"), false)
+        .expect("removed");
     store.create_owned(second).expect("the name is free again");
 }
 
@@ -106,14 +182,27 @@ fn an_ephemeral_container_is_gone_when_it_ends() {
     fs::write(upper.join("file"), "data").expect("write");
     fs::create_dir(upper.join("dir")).expect("create");
     fs::write(upper.join("dir/file"), "data").expect("write");
-    assert_eq!(store.list().expect("list").len(), 1, "it is listed while it runs");
-    owned.finish(&Exit { code: 0, reason: None }).expect("finish");
+    assert_eq!(
+        store.list().expect("list").len(),
+        1,
+        "it is listed while it runs"
+    );
+    owned
+        .finish(&Exit {
+            code: 0,
+            reason: None,
+        })
+        .expect("finish");
     drop(owned);
     assert!(store.list().expect("list").is_empty());
     assert_eq!(entries(&upper), [""; 0], "its files are gone at once");
     let owned = create(&store, "once", true);
     let ephemeral = entries(&root.path().join("ephemeral"));
-    assert_eq!(ephemeral, [owned.container.config.id.as_str()], "the next one swept its husk, and has its name");
+    assert_eq!(
+        ephemeral,
+        [owned.container.config.id.as_str()],
+        "the next one swept its husk, and has its name"
+    );
 }
 
 #[test]
@@ -124,7 +213,10 @@ fn a_killed_ephemeral_container_is_swept() {
     fs::write(killed.container.upper_path().join("file"), "data").expect("write");
     drop(killed);
     let other = create(&store, "next", true);
-    assert_eq!(entries(&root.path().join("ephemeral")), [other.container.config.id.as_str()]);
+    assert_eq!(
+        entries(&root.path().join("ephemeral")),
+        [other.container.config.id.as_str()]
+    );
     assert_eq!(entries(&root.path().join("names")), ["next"]);
 }
 
@@ -141,7 +233,10 @@ fn what_a_killed_create_left_does_not_last() {
     let half = root.path().join("ephemeral").join(format!("{id}.new"));
     fs::create_dir(&half).expect("create");
     assert!(
-        matches!(store.create_owned(config("web", true)), Err(ContainerError::NameInUse { .. })),
+        matches!(
+            store.create_owned(config("web", true)),
+            Err(ContainerError::NameInUse { .. })
+        ),
         "its creator may still be at work"
     );
     for left in [&names.join("web"), &names.join("torn"), &half] {
@@ -160,11 +255,23 @@ fn an_id_may_be_cut_short_while_it_is_plain() {
     let one = create(&store, "aa1", false);
     let _two = create(&store, "aa2", false);
     let id = one.container.config.id.as_str();
-    assert_eq!(store.find(id).expect("whole").config.id, one.container.config.id);
-    assert_eq!(store.find(&id[..6]).expect("six digits").config.id, one.container.config.id);
-    assert!(matches!(store.find(&id[..4]), Err(ContainerError::Ambiguous { count: 2, .. })));
+    assert_eq!(
+        store.find(id).expect("whole").config.id,
+        one.container.config.id
+    );
+    assert_eq!(
+        store.find(&id[..6]).expect("six digits").config.id,
+        one.container.config.id
+    );
+    assert!(matches!(
+        store.find(&id[..4]),
+        Err(ContainerError::Ambiguous { count: 2, .. })
+    ));
     for nobody in ["", "zz", "../aa1"] {
-        assert!(matches!(store.find(nobody), Err(ContainerError::NotFound { .. })), "{nobody:?}");
+        assert!(
+            matches!(store.find(nobody), Err(ContainerError::NotFound { .. })),
+            "{nobody:?}"
+        );
     }
 }
 
@@ -173,12 +280,23 @@ fn a_damaged_config_is_named() {
     let root = tempfile::tempdir().expect("a temporary directory");
     let store = ContainerStore::new(root.path());
     let owned = create(&store, "web", false);
-    let path = root.path().join("containers").join(owned.container.config.id.as_str()).join("config.json");
+    let path = root
+        .path()
+        .join("containers")
+        .join(owned.container.config.id.as_str())
+        .join("config.json");
     fs::write(&path, "{").expect("write");
     let error = store.list().expect_err("damaged");
     assert!(error.to_string().contains("config.json"), "{error}");
     let mut config = config("web", false);
     config.version = 99;
     fs::write(&path, serde_json::to_vec(&config).expect("serialise")).expect("write");
-    assert!(matches!(store.list(), Err(ContainerError::UnknownVersion { got: 99, want: 1, .. })));
+    assert!(matches!(
+        store.list(),
+        Err(ContainerError::UnknownVersion {
+            got: 99,
+            want: 1,
+            ..
+        })
+    ));
 }

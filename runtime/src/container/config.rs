@@ -44,7 +44,9 @@ impl FromStr for Id {
         if text.len() == Self::HEX_DIGITS && text.bytes().all(hex) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(ContainerError::InvalidId { text: text.to_owned() })
+            Err(ContainerError::InvalidId {
+                text: text.to_owned(),
+            })
         }
     }
 }
@@ -88,13 +90,18 @@ impl FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut bytes = text.bytes();
-        let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let rest = bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
+        let first = bytes
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let rest =
+            bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
         // Docker asks for two characters at least; so one script runs on both.
         if first && rest && text.len() >= 2 && text.len() <= Self::LONGEST {
             Ok(Self(text.to_owned()))
         } else {
-            Err(ContainerError::InvalidName { text: text.to_owned() })
+            Err(ContainerError::InvalidName {
+                text: text.to_owned(),
+            })
         }
     }
 }
@@ -179,7 +186,19 @@ mod tests {
         for good in ["ab", "a_b", "A.b-c", "0x"] {
             assert_eq!(good.parse::<Name>().expect(good).as_str(), good);
         }
-        for bad in ["", "a", "_a", ".a", "-a", "a/b", "a b", "../x", "a\0", "ä1", &"a".repeat(201)] {
+        for bad in [
+            "",
+            "a",
+            "_a",
+            ".a",
+            "-a",
+            "a/b",
+            "a b",
+            "../x",
+            "a\0",
+            "ä1",
+            &"a".repeat(201),
+        ] {
             assert!(bad.parse::<Name>().is_err(), "{bad:?}");
         }
     }
@@ -189,7 +208,13 @@ mod tests {
         let id = Id::from_random([0xab; 32]);
         assert_eq!(id.as_str().parse::<Id>().expect("its own text"), id);
         assert_eq!(id.short(), "abababababab");
-        for bad in ["", "ab", &"g".repeat(64), &"A".repeat(64), &"../".repeat(22)[..64]] {
+        for bad in [
+            "",
+            "ab",
+            &"g".repeat(64),
+            &"A".repeat(64),
+            &"../".repeat(22)[..64],
+        ] {
             assert!(bad.parse::<Id>().is_err(), "{bad:?}");
         }
     }

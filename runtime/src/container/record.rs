@@ -35,7 +35,10 @@ impl Exit {
         while !reason.is_char_boundary(end) {
             end -= 1;
         }
-        Self { code, reason: Some(reason[..end].to_owned()) }
+        Self {
+            code,
+            reason: Some(reason[..end].to_owned()),
+        }
     }
 
     /// Returns the line that says it.
@@ -82,9 +85,15 @@ impl Life {
         let file = File::open(path)?;
         let running = is_locked(&file)?;
         let metadata = file.metadata()?;
-        let mut text = Vec::with_capacity(usize::try_from(metadata.len().min(LARGEST)).unwrap_or(0) + 1);
+        let mut text =
+            Vec::with_capacity(usize::try_from(metadata.len().min(LARGEST)).unwrap_or(0) + 1);
         file.take(LARGEST).read_to_end(&mut text)?;
-        let mut life = Self { running, start: None, exit: None, changed: metadata.modified()? };
+        let mut life = Self {
+            running,
+            start: None,
+            exit: None,
+            changed: metadata.modified()?,
+        };
         for line in text.split(|byte| *byte == b'\n') {
             match serde_json::from_slice(line) {
                 Ok(Line::Start(start)) => life.start = Some(start),
@@ -146,20 +155,34 @@ mod tests {
         let mut record = Record::create(&path).expect("create");
         let life = Life::read(&path).expect("read");
         assert!(life.running && life.start.is_none() && life.exit.is_none());
-        let start = Start { pid: 7, started: 1_700_000_000, walls: serde_json::json!({"up": true}) };
+        let start = Start {
+            pid: 7,
+            started: 1_700_000_000,
+            walls: serde_json::json!({"up": true}),
+        };
         let exit = Exit::because(134, &"\u{1}ä".repeat(5000));
         record.started(&start).expect("write");
         record.ended(&exit).expect("write");
         drop(record);
         let life = Life::read(&path).expect("read");
-        assert_eq!((life.running, life.start, life.exit), (false, Some(start), Some(exit)));
+        assert_eq!(
+            (life.running, life.start, life.exit),
+            (false, Some(start), Some(exit))
+        );
     }
 
     #[test]
     fn rubbish_counts_as_not_said() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("state");
-        for rubbish in [&b"\0\0\0"[..], b"{", b"{\"code\":700}\n{\"pid\":\"x\"}", b"[]", b"", b"\xff\n\n"] {
+        for rubbish in [
+            &b"\0\0\0"[..],
+            b"{",
+            b"{\"code\":700}\n{\"pid\":\"x\"}",
+            b"[]",
+            b"",
+            b"\xff\n\n",
+        ] {
             std::fs::write(&path, rubbish).expect("write");
             let life = Life::read(&path).expect("read");
             assert!(!life.running && life.start.is_none() && life.exit.is_none());

@@ -23,7 +23,9 @@ pub enum ContainerError {
         text: String,
     },
     /// The text is not a container name.
-    #[error("`{text}` is not a container name: [a-zA-Z0-9][a-zA-Z0-9_.-]+ is allowed, 200 characters at most")]
+    #[error(
+        "`{text}` is not a container name: [a-zA-Z0-9][a-zA-Z0-9_.-]+ is allowed, 200 characters at most"
+    )]
     InvalidName {
         /// What was given.
         text: String,
@@ -96,7 +98,11 @@ pub enum ContainerError {
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ContainerError {
     let path = path.to_owned();
-    move |source| ContainerError::File { doing, path, source }
+    move |source| ContainerError::File {
+        doing,
+        path,
+        source,
+    }
 }
 
 /// Where containers of one data directory live.
@@ -169,7 +175,9 @@ const KILL_GRACE: Duration = Duration::from_secs(10);
 impl ContainerStore {
     /// Names the data directory. Nothing is read or made yet.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self {
+            root: root.to_owned(),
+        }
     }
 
     fn kept(&self) -> PathBuf {
@@ -185,7 +193,11 @@ impl ContainerStore {
     }
 
     fn home_of(&self, config: &ContainerConfig) -> PathBuf {
-        let parent = if config.auto_remove { self.ephemeral() } else { self.kept() };
+        let parent = if config.auto_remove {
+            self.ephemeral()
+        } else {
+            self.kept()
+        };
         parent.join(config.id.as_str())
     }
 
@@ -207,7 +219,11 @@ impl ContainerStore {
             drop(fs::remove_file(self.names().join(config.name.as_str())));
         }
         let (record, upper) = built?;
-        Ok(Owned { container: Container { config, dir: home }, record, upper })
+        Ok(Owned {
+            container: Container { config, dir: home },
+            record,
+            upper,
+        })
     }
 
     /// Writes the name's file, which only one process can create.
@@ -217,7 +233,9 @@ impl ContainerStore {
         loop {
             match File::create_new(&path) {
                 Ok(mut file) => {
-                    return file.write_all(config.id.as_str().as_bytes()).map_err(failed("writing", &path));
+                    return file
+                        .write_all(config.id.as_str().as_bytes())
+                        .map_err(failed("writing", &path));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !retried => {
                     retried = true;
@@ -240,7 +258,9 @@ impl ContainerStore {
             Err(error) => return Err(failed("reading", path)(error)),
         };
         let free = |path: &Path| match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removing", path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("removing", path)(error))
+            }
             _ => Ok(()),
         };
         // An empty or torn file names nobody, once its writer has had time to write it.
@@ -248,18 +268,27 @@ impl ContainerStore {
             return if is_older_than(path, STALE) {
                 free(path)
             } else {
-                Err(ContainerError::NameInUse { name: name.clone(), id: Id::from_random([0; 32]) })
+                Err(ContainerError::NameInUse {
+                    name: name.clone(),
+                    id: Id::from_random([0; 32]),
+                })
             };
         };
         let kept = self.kept().join(id.as_str());
         let ephemeral = self.ephemeral().join(id.as_str());
         let in_the_making = |home: &Path| home.with_extension(NEW).exists();
         if kept.exists() || in_the_making(&kept) || in_the_making(&ephemeral) {
-            return Err(ContainerError::NameInUse { name: name.clone(), id });
+            return Err(ContainerError::NameInUse {
+                name: name.clone(),
+                id,
+            });
         }
         if ephemeral.exists() {
             if is_running(&ephemeral.join(STATE)).map_err(failed("locking", &ephemeral))? {
-                return Err(ContainerError::NameInUse { name: name.clone(), id });
+                return Err(ContainerError::NameInUse {
+                    name: name.clone(),
+                    id,
+                });
             }
             return self.discard(&ephemeral, Some(name));
         }
@@ -267,7 +296,10 @@ impl ContainerStore {
             return free(path);
         }
         // Its creator may be between the two steps.
-        Err(ContainerError::NameInUse { name: name.clone(), id })
+        Err(ContainerError::NameInUse {
+            name: name.clone(),
+            id,
+        })
     }
 
     /// Clears ended ephemeral containers and what a killed create left, a bounded number of them.
@@ -282,7 +314,9 @@ impl ContainerStore {
             let finished = match path.extension().and_then(|suffix| suffix.to_str()) {
                 None => !is_running(&path.join(STATE)).unwrap_or(true),
                 Some(DEAD) => true,
-                Some(NEW) => is_older_than(&path, STALE) && !is_running(&path.join(STATE)).unwrap_or(false),
+                Some(NEW) => {
+                    is_older_than(&path, STALE) && !is_running(&path.join(STATE)).unwrap_or(false)
+                }
                 Some(_) => false,
             };
             if finished {
@@ -305,7 +339,10 @@ impl ContainerStore {
                 Ok(()) => dead,
             }
         };
-        let id = home.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let id = home
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default();
         if let Some(name) = name {
             let path = self.names().join(name.as_str());
             // Only if the name is still this container's: it may have been given to a new one.
@@ -314,7 +351,9 @@ impl ContainerStore {
             }
         }
         match fs::remove_dir_all(&dead) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removing", &dead)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("removing", &dead)(error))
+            }
             _ => Ok(()),
         }
     }
@@ -340,13 +379,21 @@ impl ContainerStore {
                 match read_config(&path) {
                     Ok(config) => found.push(Container { config, dir: path }),
                     // Removed while we were listing.
-                    Err(ContainerError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                    Err(ContainerError::File { source, .. })
+                        if source.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
                 }
             }
         }
-        found.retain(|container| !container.config.auto_remove || matches!(container.state(), Ok(State::Running { .. })));
-        found.sort_by(|a, b| b.config.created.cmp(&a.config.created).then_with(|| a.config.id.cmp(&b.config.id)));
+        found.retain(|container| {
+            !container.config.auto_remove || matches!(container.state(), Ok(State::Running { .. }))
+        });
+        found.sort_by(|a, b| {
+            b.config
+                .created
+                .cmp(&a.config.created)
+                .then_with(|| a.config.id.cmp(&b.config.id))
+        });
         Ok(found)
     }
 
@@ -359,14 +406,23 @@ impl ContainerStore {
         let mut all = self.list()?;
         let whole = |container: &Container| container.config.id.as_str() == text;
         let named = |container: &Container| container.config.name.as_str() == text;
-        if let Some(at) = all.iter().position(whole).or_else(|| all.iter().position(named)) {
+        if let Some(at) = all
+            .iter()
+            .position(whole)
+            .or_else(|| all.iter().position(named))
+        {
             return Ok(all.swap_remove(at));
         }
         all.retain(|container| !text.is_empty() && container.config.id.as_str().starts_with(text));
         match (all.len(), all.pop()) {
             (1, Some(container)) => Ok(container),
-            (0, _) | (_, None) => Err(ContainerError::NotFound { text: text.to_owned() }),
-            (count, _) => Err(ContainerError::Ambiguous { text: text.to_owned(), count }),
+            (0, _) | (_, None) => Err(ContainerError::NotFound {
+                text: text.to_owned(),
+            }),
+            (count, _) => Err(ContainerError::Ambiguous {
+                text: text.to_owned(),
+                count,
+            }),
         }
     }
 
@@ -384,11 +440,16 @@ impl ContainerStore {
                 return Err(ContainerError::Running { name: name.clone() });
             }
             if Instant::now() > patience {
-                return Err(ContainerError::WouldNotDie { name: name.clone(), seconds: KILL_GRACE.as_secs() });
+                return Err(ContainerError::WouldNotDie {
+                    name: name.clone(),
+                    seconds: KILL_GRACE.as_secs(),
+                });
             }
             if pid != 0 {
                 match sys::kill(pid) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("killing the owner of", &state)(error)),
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(failed("killing the owner of", &state)(error));
+                    }
                     _ => {}
                 }
             }
@@ -405,13 +466,25 @@ impl Container {
     ///
     /// What the file system says.
     pub fn state(&self) -> Result<State, ContainerError> {
-        let Some(life) = self.life()? else { return Ok(State::Created) };
-        let started = life.start.as_ref().map_or(self.config.created, |start| start.started);
+        let Some(life) = self.life()? else {
+            return Ok(State::Created);
+        };
+        let started = life
+            .start
+            .as_ref()
+            .map_or(self.config.created, |start| start.started);
         if life.running {
-            return Ok(State::Running { pid: life.start.map_or(0, |start| start.pid), started });
+            return Ok(State::Running {
+                pid: life.start.map_or(0, |start| start.pid),
+                started,
+            });
         }
         let finished = life.exit.is_some().then(|| seconds(life.changed));
-        Ok(State::Exited { exit: life.exit, started, finished })
+        Ok(State::Exited {
+            exit: life.exit,
+            started,
+            finished,
+        })
     }
 
     /// Returns what the container's last start said of its walls; null if it never started.
@@ -452,9 +525,13 @@ impl Owned {
     ///
     /// What the file system says.
     pub fn open_upper(&self) -> Result<(Dir, Dir), ContainerError> {
-        let upper = self.upper.try_clone().map_err(failed("opening", &self.container.upper_path()))?;
+        let upper = self
+            .upper
+            .try_clone()
+            .map_err(failed("opening", &self.container.upper_path()))?;
         let work = self.container.work_path();
-        let work = Dir::open_ambient_dir(&work, ambient_authority()).map_err(failed("opening", &work))?;
+        let work =
+            Dir::open_ambient_dir(&work, ambient_authority()).map_err(failed("opening", &work))?;
         Ok((upper, work))
     }
 
@@ -463,9 +540,19 @@ impl Owned {
     /// # Errors
     ///
     /// What the file system says.
-    pub fn started(&mut self, started: i64, walls: serde_json::Value) -> Result<(), ContainerError> {
-        let start = Start { pid: std::process::id(), started, walls };
-        self.record.started(&start).map_err(failed("writing", &self.container.dir.join(STATE)))
+    pub fn started(
+        &mut self,
+        started: i64,
+        walls: serde_json::Value,
+    ) -> Result<(), ContainerError> {
+        let start = Start {
+            pid: std::process::id(),
+            started,
+            walls,
+        };
+        self.record
+            .started(&start)
+            .map_err(failed("writing", &self.container.dir.join(STATE)))
     }
 
     /// Says how the container ended, and empties it if it is to be removed. Behind the second wall this process cannot
@@ -480,7 +567,10 @@ impl Owned {
             let entries = self.upper.entries().map_err(failed("listing", &upper))?;
             for entry in entries {
                 let name = entry.map_err(failed("listing", &upper))?.file_name();
-                let removed = self.upper.remove_file(&name).or_else(|_| self.upper.remove_dir_all(&name));
+                let removed = self
+                    .upper
+                    .remove_file(&name)
+                    .or_else(|_| self.upper.remove_dir_all(&name));
                 removed.map_err(failed("removing", &upper.join(&name)))?;
             }
         }
@@ -506,7 +596,8 @@ fn build_home(home: &Path, config: &ContainerConfig) -> Result<(Record, Dir), Co
         for part in [UPPER, WORK] {
             fs::create_dir(new.join(part)).map_err(failed("creating", &new.join(part)))?;
         }
-        let upper = Dir::open_ambient_dir(new.join(UPPER), ambient_authority()).map_err(failed("opening", &new.join(UPPER)))?;
+        let upper = Dir::open_ambient_dir(new.join(UPPER), ambient_authority())
+            .map_err(failed("opening", &new.join(UPPER)))?;
         let text = serde_json::to_vec(config).expect("strings and numbers serialise");
         let path = new.join(CONFIG);
         fs::write(&path, text).map_err(failed("writing", &path))?;
@@ -524,11 +615,19 @@ fn make_dir(path: &Path) -> Result<(), ContainerError> {
 fn read_config(home: &Path) -> Result<ContainerConfig, ContainerError> {
     let path = home.join(CONFIG);
     let text = read_bounded(&path, LARGEST_CONFIG).map_err(failed("reading", &path))?;
-    let config: ContainerConfig = serde_json::from_slice(&text).map_err(|source| ContainerError::BadConfig { path: path.clone(), source })?;
+    let config: ContainerConfig =
+        serde_json::from_slice(&text).map_err(|source| ContainerError::BadConfig {
+            path: path.clone(),
+            source,
+        })?;
     if config.version == ContainerConfig::VERSION {
         Ok(config)
     } else {
-        Err(ContainerError::UnknownVersion { path, got: config.version, want: ContainerConfig::VERSION })
+        Err(ContainerError::UnknownVersion {
+            path,
+            got: config.version,
+            want: ContainerConfig::VERSION,
+        })
     }
 }
 
@@ -538,7 +637,14 @@ fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     // One byte more than there is: so the end is seen without growing the buffer.
     let mut text = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
     let read = file.take(limit + 1).read_to_end(&mut text)?;
-    if read as u64 > limit { Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes"))) } else { Ok(text) }
+    if read as u64 > limit {
+        Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than {limit} bytes"),
+        ))
+    } else {
+        Ok(text)
+    }
 }
 
 fn is_older_than(path: &Path, age: Duration) -> bool {
@@ -547,5 +653,7 @@ fn is_older_than(path: &Path, age: Duration) -> bool {
 }
 
 fn seconds(when: SystemTime) -> i64 {
-    when.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    when.duration_since(UNIX_EPOCH).map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
 }

@@ -1,0 +1,49 @@
+//! `--env NAME=value`, and `--env NAME` for a variable of the caller.
+
+use super::super::error::Failure;
+
+/// Returns each variable as `NAME=value`. A bare name takes the caller's value; if the caller has none it is left out, as in Docker.
+pub(in super::super) fn resolve(
+    typed: &[String],
+    caller: impl Fn(&str) -> Option<std::ffi::OsString>,
+) -> Result<Vec<String>, Failure> {
+    let mut resolved = Vec::new();
+    for text in typed {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (
+                text.as_str(),
+                caller(text).map(|value| value.to_string_lossy().into_owned()),
+            ),
+        };
+        if name.is_empty() || text.contains('\0') {
+            return Err(Failure::usage(format!(
+                "parsing --env {text:?}: a variable needs a name, as in NAME=value"
+            )));
+        }
+        if let Some(value) = value {
+            resolved.push(format!("{name}={value}"));
+        }
+    }
+    Ok(resolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_name_takes_the_callers_value() {
+        let caller = |name: &str| (name == "HERE").then(|| "x y".into());
+        let resolve = |typed: &[&str]| {
+            let typed: Vec<String> = typed.iter().map(|text| (*text).to_owned()).collect();
+            resolve(&typed, caller).ok()
+        };
+        assert_eq!(
+            resolve(&["A=1=2", "HERE", "GONE", "E="]).as_deref(),
+            Some(&["A=1=2".to_owned(), "HERE=x y".to_owned(), "E=".to_owned()][..])
+        );
+        assert_eq!(resolve(&["=1"]), None);
+        assert_eq!(resolve(&[""]), None);
+    }
+}

@@ -1,0 +1,5 @@
+//! Flag values that mean something: typed text in, checked values out.
+
+pub(super) mod env;
+pub(super) mod labels;
+pub(super) mod mount;

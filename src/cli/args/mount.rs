@@ -1,0 +1,108 @@
+//! `--volume HOST:GUEST[:ro]`.
+
+use std::path::{Path, PathBuf};
+
+use coracle_runtime::container::MountConfig;
+
+use super::super::error::Failure;
+
+/// Returns the mount that the text means. A relative host path must begin with `.`, as in Docker, and counts from `here`.
+pub(in super::super) fn parse(text: &str, here: &Path) -> Result<MountConfig, Failure> {
+    let wrong = |problem: &str| {
+        Failure::usage(format!("parsing --volume {text:?}: {problem}"))
+            .with_hint("write it as HOST:GUEST or HOST:GUEST:ro, such as --volume ./data:/data:ro")
+    };
+    let (host, rest) =
+        split_host(text).ok_or_else(|| wrong("there is no `:` between host and guest path"))?;
+    let (guest, options) = rest.split_once(':').unwrap_or((rest, ""));
+    let mut read_only = false;
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "ro" => read_only = true,
+            "rw" => read_only = false,
+            _ => {
+                return Err(wrong(&format!(
+                    "unknown option `{option}`, want `ro` or `rw`"
+                )));
+            }
+        }
+    }
+    if !guest.starts_with('/') {
+        return Err(wrong(&format!("the guest path `{guest}` is not absolute")));
+    }
+    if guest.split('/').all(|part| part.is_empty() || part == ".") {
+        return Err(wrong("the guest's root itself cannot be replaced"));
+    }
+    if guest.split('/').any(|part| part == "..") || guest.contains('\0') {
+        return Err(wrong(&format!(
+            "the guest path `{guest}` may not contain `..`"
+        )));
+    }
+    let path = PathBuf::from(host);
+    let source = if path.is_absolute() {
+        path
+    } else if host.starts_with('.') {
+        here.join(path)
+    } else if host.is_empty() {
+        return Err(wrong("the host path is empty"));
+    } else {
+        return Err(Failure::usage(format!("parsing --volume {text:?}: `{host}` names a volume, and named volumes are not supported yet"))
+            .with_hint(format!("to mount the folder `{host}` write ./{host}")));
+    };
+    let source = source
+        .into_os_string()
+        .into_string()
+        .map_err(|_| wrong("the host path is not UTF-8"))?;
+    Ok(MountConfig {
+        source,
+        target: guest.to_owned(),
+        read_only,
+    })
+}
+
+/// Splits at the colon that ends the host path; a drive letter's colon does not.
+fn split_host(text: &str) -> Option<(&str, &str)> {
+    let drive = cfg!(windows)
+        && text.as_bytes().get(1) == Some(&b':')
+        && text.as_bytes()[0].is_ascii_alphabetic();
+    let start = if drive { 2 } else { 0 };
+    let at = text[start..].find(':')? + start;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_typed_means_a_mount() {
+        let mount = |text: &str| {
+            parse(text, Path::new("/here"))
+                .ok()
+                .map(|mount| (mount.source, mount.target, mount.read_only))
+        };
+        let want = |source: &str, target: &str, read_only| {
+            Some((source.to_owned(), target.to_owned(), read_only))
+        };
+        assert_eq!(mount("/a:/b"), want("/a", "/b", false));
+        assert_eq!(mount("/a:/b:ro"), want("/a", "/b", true));
+        assert_eq!(mount("/a:/b/c:rw"), want("/a", "/b/c", false));
+        assert_eq!(mount("./x:/b"), want("/here/./x", "/b", false));
+        assert_eq!(mount("..:/b"), want("/here/..", "/b", false));
+        for bad in [
+            "/a",
+            "name:/b",
+            ":/b",
+            "/a:b",
+            "/a:",
+            "/a:/",
+            "/a:/./",
+            "/a:/b/../c",
+            "/a:/b:rx",
+            "/a:/b:ro:rw",
+            "",
+        ] {
+            assert_eq!(mount(bad), None, "{bad}");
+        }
+    }
+}

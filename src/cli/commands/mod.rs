@@ -1,0 +1,47 @@
+//! One command per file.
+
+pub(super) mod build;
+pub(super) mod images;
+pub(super) mod inspect;
+pub(super) mod ps;
+pub(super) mod pull;
+pub(super) mod push;
+pub(super) mod rm;
+pub(super) mod rmi;
+pub(super) mod run;
+pub(super) mod tag;
+pub(super) mod version;
+
+use super::error::Failure;
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// Columns for people.
+    Table,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Does a thing for each name, reports each failure, and fails at the end if any did: one wrong name does not keep the others back.
+fn for_each<T: AsRef<str>>(
+    names: &[T],
+    mut act: impl FnMut(&str) -> Result<(), Failure>,
+) -> super::Exit {
+    let mut exit = super::Exit::Success;
+    for name in names {
+        if let Err(failure) = act(name.as_ref()) {
+            failure.report();
+            exit = super::Exit::Failure;
+        }
+    }
+    exit
+}
+
+/// Names the failure of printing.
+fn printing(source: std::io::Error) -> Failure {
+    Failure::Io {
+        doing: "writing to standard output".to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,207 @@
+//! `coracle ps`
+
+use coracle_runtime::container::State;
+use serde::Serialize;
+
+use super::super::error::Failure;
+use super::super::{Exit, ui, units};
+use super::{Format, printing};
+use crate::engine::{ContainerSummary, Engine, now};
+
+/// List containers
+///
+/// Shows those that run; all of them with --all.
+#[derive(clap::Args)]
+pub(in super::super) struct Args {
+    /// Show containers that have ended as well
+    #[arg(short, long)]
+    all: bool,
+    /// Print container IDs only
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print whole IDs and commands
+    #[arg(long)]
+    no_trunc: bool,
+    /// Show the newest N containers, running or not
+    #[arg(short = 'n', long, value_name = "N")]
+    last: Option<usize>,
+    /// Show the newest container, running or not
+    #[arg(short, long)]
+    latest: bool,
+    /// Print as a table or as JSON, one object per line
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Row {
+    command: String,
+    created_at: String,
+    #[serde(rename = "ID")]
+    id: String,
+    image: String,
+    labels: String,
+    mounts: String,
+    names: String,
+    ports: String,
+    running_for: String,
+    state: &'static str,
+    status: String,
+}
+
+pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
+    let last = if args.latest { Some(1) } else { args.last };
+    let mut all = engine.list_containers()?;
+    match last {
+        Some(count) => all.truncate(count),
+        None if args.all => {}
+        None => all.retain(|summary| matches!(summary.state, State::Running { .. })),
+    }
+    let rows: Vec<Row> = all
+        .iter()
+        .map(|summary| row(summary, args.no_trunc))
+        .collect();
+    print(&rows, args).map_err(printing)?;
+    Ok(Exit::Success)
+}
+
+fn row(summary: &ContainerSummary, whole: bool) -> Row {
+    let config = &summary.container.config;
+    let now = now();
+    let created = units::ago(config.created, now);
+    Row {
+        command: command(&config.args, whole),
+        created_at: units::listed_time(config.created),
+        id: if whole {
+            config.id.to_string()
+        } else {
+            config.id.short().to_owned()
+        },
+        image: config.image.clone(),
+        labels: config
+            .labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect::<Vec<_>>()
+            .join(","),
+        mounts: config
+            .mounts
+            .iter()
+            .map(|mount| mount.source.as_str())
+            .collect::<Vec<_>>()
+            .join(","),
+        names: config.name.to_string(),
+        ports: String::new(),
+        running_for: created,
+        state: state(&summary.state),
+        status: status(&summary.state, now),
+    }
+}
+
+/// Returns Docker's word for the state.
+pub(in super::super) fn state(state: &State) -> &'static str {
+    match state {
+        State::Created => "created",
+        State::Running { .. } => "running",
+        State::Exited { .. } => "exited",
+    }
+}
+
+fn status(state: &State, now: i64) -> String {
+    match state {
+        State::Created => "Created".to_owned(),
+        State::Running { started, .. } => {
+            format!("Up {}", units::duration(now.saturating_sub(*started)))
+        }
+        State::Exited {
+            exit: Some(exit),
+            finished,
+            ..
+        } => {
+            format!(
+                "Exited ({}) {}",
+                exit.code,
+                units::ago(finished.unwrap_or(now), now)
+            )
+        }
+        // Its process was killed, or the machine lost power: 137 is what Docker shows for SIGKILL.
+        State::Exited {
+            exit: None,
+            started,
+            ..
+        } => format!("Exited (137) {}", units::ago(*started, now)),
+    }
+}
+
+/// Returns the command in quotes, arguments with spaces in quotes of their own, cut to Docker's 20 characters unless it is to be whole.
+fn command(args: &[String], whole: bool) -> String {
+    const SHOWN: usize = 20;
+    let quoted = |arg: &String| {
+        if arg.contains(' ') {
+            format!("'{arg}'")
+        } else {
+            arg.clone()
+        }
+    };
+    let text = args.iter().map(quoted).collect::<Vec<_>>().join(" ");
+    if whole || text.chars().count() <= SHOWN {
+        return format!("\"{text}\"");
+    }
+    let start: String = text.chars().take(SHOWN - 1).collect();
+    format!("\"{start}…\"")
+}
+
+fn print(rows: &[Row], args: &Args) -> std::io::Result<()> {
+    if args.quiet {
+        return rows.iter().try_for_each(|row| ui::line(&row.id));
+    }
+    if args.format == Format::Json {
+        return rows.iter().try_for_each(ui::json_line);
+    }
+    let mut table = ui::Table::new(&[
+        "CONTAINER ID",
+        "IMAGE",
+        "COMMAND",
+        "CREATED",
+        "STATUS",
+        "PORTS",
+        "NAMES",
+    ]);
+    for row in rows {
+        let cells = [
+            &row.id,
+            &row.image,
+            &row.command,
+            &row.running_for,
+            &row.status,
+            &row.ports,
+            &row.names,
+        ];
+        table.row(cells.map(String::clone));
+    }
+    table.print()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_command_is_cut() {
+        let args = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(command(&args("/hello world"), false), "\"/hello world\"");
+        assert_eq!(
+            command(&args("/python.wasm -c print(1)"), false),
+            "\"/python.wasm -c pri…\""
+        );
+        assert_eq!(
+            command(&args("/python.wasm -c print(1)"), true),
+            "\"/python.wasm -c print(1)\""
+        );
+        assert_eq!(
+            command(&["/a".to_owned(), "b c".to_owned()], false),
+            "\"/a 'b c'\""
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! `coracle rmi`
+
+use super::super::error::Failure;
+use super::super::{Exit, ui};
+use super::{for_each, printing};
+use crate::engine::{Engine, RemovedImage};
+
+/// Remove images
+///
+/// Removes names; an image goes with its last name.
+#[derive(clap::Args)]
+pub(in super::super) struct Args {
+    /// Remove every name of an image given by its ID, also if a container was made from it
+    #[arg(short, long)]
+    force: bool,
+    /// Images: names, or the beginnings of their IDs
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+}
+
+pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
+    Ok(for_each(&args.images, |image| {
+        for removed in engine.remove_image(image, args.force)? {
+            let line = match removed {
+                RemovedImage::Untagged(name) => format!("Untagged: {}", name.familiar()),
+                RemovedImage::Deleted(digest) => format!("Deleted: {digest}"),
+            };
+            ui::line(&line).map_err(printing)?;
+        }
+        Ok(())
+    }))
+}

@@ -1,0 +1,275 @@
+//! `coracle run`
+
+use std::path::Path;
+
+use coracle_packager::digest::Digest;
+use coracle_packager::image::Image;
+use coracle_packager::platform::Platform;
+use coracle_packager::reference::Reference;
+
+use super::super::args::{env, labels, mount};
+use super::super::error::Failure;
+use super::super::{Exit, ui};
+use crate::engine::{self, Engine, RunContainer};
+
+/// Run a program in a new container
+///
+/// IMAGE is an image's name, which is pulled if it is not here, or a folder with a Dockerfile, which is built first: `./app`.
+/// The container has its image's files, a private place to write, and what the flags grant; nothing else of this machine.
+#[derive(clap::Args)]
+pub(in super::super) struct Args {
+    /// Name the container
+    #[arg(long)]
+    name: Option<String>,
+    /// Remove the container when it ends
+    #[arg(long)]
+    rm: bool,
+    /// Pass this command's standard input on
+    #[arg(short, long)]
+    interactive: bool,
+    /// Set a variable; a bare name takes the caller's
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// Let the guest use a host folder or file
+    #[arg(short, long = "volume", value_name = "HOST:GUEST[:ro]")]
+    volumes: Vec<String>,
+    /// Start in this folder of the container
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// Run this program instead of the image's
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
+    /// Add a label
+    #[arg(short, long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<String>,
+    /// Let the guest change only what was mounted
+    #[arg(long)]
+    read_only: bool,
+    /// Choose the image's entry for this platform
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<String>,
+    /// Show no progress of a pull or build
+    #[arg(short, long)]
+    quiet: bool,
+    /// An image's name, or a folder such as ./app; and arguments for the program, instead of the image's
+    #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "ARG"])]
+    command: Vec<String>,
+}
+
+pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure> {
+    let (image, arguments) = args
+        .command
+        .split_first()
+        .ok_or_else(|| Failure::usage("no image was named"))?;
+    // All that was typed is checked before anything is built, pulled or created.
+    let name = args.name.as_deref().map(str::parse).transpose()?;
+    let platform = args.platform.as_deref().map(Platform::parse).transpose()?;
+    let here = std::env::current_dir().map_err(|source| Failure::Io {
+        doing: "finding the current folder".to_owned(),
+        source,
+    })?;
+    let mounts = args
+        .volumes
+        .iter()
+        .map(|text| mount::parse(text, &here))
+        .collect::<Result<_, _>>()?;
+    let env = env::resolve(&args.env, |name| std::env::var_os(name))?;
+    let labels = labels::parse(&args.labels)?;
+    if let Some(dir) = args.workdir.as_deref().filter(|dir| !dir.starts_with('/')) {
+        return Err(Failure::usage(format!(
+            "the working directory '{dir}' is invalid, it needs to be an absolute path"
+        )));
+    }
+    let found = find(engine, image, platform.as_ref(), args.quiet)?;
+    let prepared = engine.prepare(
+        &found.image,
+        RunContainer {
+            image: found.name,
+            name,
+            entrypoint: args.entrypoint,
+            args: arguments.to_vec(),
+            env,
+            cwd: args.workdir,
+            mounts,
+            labels,
+            open_stdin: args.interactive,
+            auto_remove: args.rm,
+            read_only: args.read_only,
+        },
+    )?;
+    if found.fetched || prepared.compiled {
+        restart(found.image.digest()?)?;
+    }
+    let exit = engine.run(prepared, &mut |exit| {
+        if let Some(reason) = &exit.reason {
+            ui::error(reason, None);
+        }
+        // What is left to tidy, the kernel tidies faster.
+        coracle_runtime::sys::exit_now(i32::from(exit.code))
+    })?;
+    Ok(Exit::Guest(exit.code))
+}
+
+/// The manifest that an earlier process of this same command has made ready.
+const READY: &str = "CORACLE_READY_MANIFEST";
+
+struct Found {
+    /// The image as the record names it.
+    name: String,
+    image: Image,
+    /// Was it built or pulled just now?
+    fetched: bool,
+}
+
+/// Finds the image: a folder is built, a name that is not here is pulled.
+fn find(
+    engine: &Engine,
+    typed: &str,
+    platform: Option<&Platform>,
+    quiet: bool,
+) -> Result<Found, Failure> {
+    let folder = is_folder(typed)
+        .then(|| folder_name(Path::new(typed)))
+        .transpose()?;
+    let name = folder
+        .as_ref()
+        .map_or_else(|| typed.to_owned(), Reference::familiar);
+    let ready = std::env::var(READY)
+        .ok()
+        .and_then(|text| Digest::parse(&text).ok());
+    if let Some(digest) = ready {
+        return Ok(Found {
+            name,
+            image: engine.open_manifest(&digest)?,
+            fetched: false,
+        });
+    }
+    if let Some(folder) = folder {
+        let built = super::build::folder(engine, Path::new(typed), folder)?;
+        return Ok(Found {
+            name,
+            image: built.image,
+            fetched: true,
+        });
+    }
+    match engine.find_image(&name) {
+        Ok(found) => {
+            let image = engine.open_image(&found.descriptor, platform)?;
+            Ok(Found {
+                name,
+                image,
+                fetched: false,
+            })
+        }
+        Err(engine::Error::NoSuchImage { .. }) => {
+            let reference = Reference::parse(&name)?.or_latest();
+            if !quiet {
+                ui::status(&format!(
+                    "Unable to find image '{}' locally",
+                    reference.familiar()
+                ));
+            }
+            let pulled = super::pull::pull(engine, &reference, platform, quiet)?;
+            Ok(Found {
+                name,
+                image: pulled.image,
+                fetched: true,
+            })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Starts this command again, now that its image is here and compiled. Pulling and compiling leave threads and memory behind,
+/// and the second wall goes up around a process that has neither. Where there is no such wall, nothing has to be done.
+fn restart(manifest: Digest) -> Result<(), Failure> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        let mut this = std::process::Command::new("/proc/self/exe");
+        if let Some(name) = std::env::args_os().next() {
+            this.arg0(name);
+        }
+        let source = this
+            .args(std::env::args_os().skip(1))
+            .env(READY, manifest.to_string())
+            .exec();
+        Err(Failure::Io {
+            doing: "starting this command again".to_owned(),
+            source,
+        })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _: Digest = manifest;
+        Ok(())
+    }
+}
+
+/// Does the text mean a folder? A reference can begin neither with a dot nor with a slash.
+fn is_folder(text: &str) -> bool {
+    text.starts_with('.') || Path::new(text).is_absolute()
+}
+
+/// Names the image of a folder after it, below `localhost`, so that it is never taken for somebody else's.
+fn folder_name(path: &Path) -> Result<Reference, Failure> {
+    let whole = path.canonicalize().map_err(|source| Failure::Io {
+        doing: format!("opening the folder {}", path.display()),
+        source,
+    })?;
+    let last = whole
+        .file_name()
+        .map(|name| name.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
+    let plain: String = last
+        .chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let words: Vec<&str> = plain.split('-').filter(|word| !word.is_empty()).collect();
+    let name = if words.is_empty() {
+        "app".to_owned()
+    } else {
+        words.join("-")
+    };
+    Ok(Reference::parse(&format!("localhost/{name}:latest"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_told_from_a_name() {
+        for folder in [".", "./app", "../app", "/srv/app"] {
+            assert!(is_folder(folder), "{folder}");
+        }
+        for name in [
+            "app",
+            "localhost/app",
+            "registry.example/app:1",
+            "examples/hello",
+        ] {
+            assert!(!is_folder(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_folders_image_has_a_valid_name() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for (folder, want) in [
+            ("Hello World", "localhost/hello-world:latest"),
+            ("_x_", "localhost/x:latest"),
+            ("日本", "localhost/app:latest"),
+        ] {
+            let path = dir.path().join(folder);
+            std::fs::create_dir(&path).expect(folder);
+            assert_eq!(folder_name(&path).expect(folder).to_string(), want);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! From an error to what is printed and returned. The one place that decides it.
+
+use std::error::Error as StdError;
+
+use super::exit::Exit;
+use super::ui;
+use crate::engine;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The engine said so.
+    Engine(engine::Error),
+    /// What was typed means nothing.
+    Usage {
+        message: String,
+        hint: Option<String>,
+    },
+    /// A file that the command line names, or output, failed.
+    Io {
+        doing: String,
+        source: std::io::Error,
+    },
+}
+
+impl Failure {
+    /// Makes a failure of what was typed.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// Adds what to do next.
+    pub(super) fn with_hint(self, hint: impl Into<String>) -> Self {
+        match self {
+            Self::Usage { message, .. } => Self::Usage {
+                message,
+                hint: Some(hint.into()),
+            },
+            other => other,
+        }
+    }
+
+    /// Prints it.
+    pub(super) fn report(&self) {
+        match self {
+            Self::Engine(error) => ui::error(&with_causes(error), error.hint().as_deref()),
+            Self::Usage { message, hint } => ui::error(message, hint.as_deref()),
+            Self::Io { doing, source } => ui::error(&format!("{doing}: {source}"), None),
+        }
+    }
+
+    /// Returns the exit code for a command that starts a container.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Engine(error) => match error.kind() {
+                engine::Kind::ProgramNotFound => Exit::NotFound,
+                engine::Kind::ProgramNotRunnable => Exit::NotRunnable,
+                engine::Kind::Engine => Exit::Engine,
+            },
+            _ => Exit::Engine,
+        }
+    }
+}
+
+impl<E: Into<engine::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+/// Joins an error and its causes, leaving out a cause that repeats what was said.
+pub(super) fn with_causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.ends_with(&part) {
+            text = format!("{text}: {part}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,139 @@
+//! What `inspect` shows: Docker's fields, and beside them our own under `Coracle`.
+
+use coracle_runtime::container::State;
+use serde_json::{Value, json};
+
+use super::units;
+use crate::engine::{ContainerSummary, InspectedImage};
+
+/// Returns what is known about an image.
+pub(super) fn image(inspected: &InspectedImage) -> Value {
+    let image = &inspected.image;
+    let config = &image.config;
+    let layers: Vec<Value> = image
+        .manifest
+        .layers()
+        .iter()
+        .map(|layer| {
+            json!({
+                "MediaType": layer.media_type().to_string(),
+                "Digest": layer.digest().to_string(),
+                "Size": layer.size(),
+            })
+        })
+        .collect();
+    json!({
+        "Id": image.config_digest.to_string(),
+        "RepoTags": inspected.names.iter().map(|name| name.familiar()).collect::<Vec<_>>(),
+        "RepoDigests": inspected.names.iter().map(|name| format!("{}@{}", name.familiar_name(), inspected.descriptor.digest())).collect::<Vec<_>>(),
+        "Created": config.created,
+        "Author": config.author.clone().unwrap_or_default(),
+        "Config": config.config,
+        "Architecture": config.architecture,
+        "Variant": config.variant,
+        "Os": config.os,
+        "Size": inspected.size,
+        "RootFS": { "Type": "layers", "Layers": config.rootfs.diff_ids },
+        "Descriptor": {
+            "mediaType": inspected.descriptor.media_type().to_string(),
+            "digest": inspected.descriptor.digest().to_string(),
+            "size": inspected.descriptor.size(),
+        },
+        "Coracle": {
+            "Manifest": image.descriptor.digest().to_string(),
+            "Layers": layers,
+        },
+    })
+}
+
+/// Returns what is known about a container.
+pub(super) fn container(summary: &ContainerSummary, walls: &Value) -> Value {
+    let container = &summary.container;
+    let config = &container.config;
+    let (program, args) = config
+        .args
+        .split_first()
+        .map_or(("", &[][..]), |(first, rest)| (first, rest));
+    let mounts: Vec<Value> = config
+        .mounts
+        .iter()
+        .map(|mount| {
+            json!({
+                "Type": "bind",
+                "Source": mount.source,
+                "Destination": mount.target,
+                "Mode": if mount.read_only { "ro" } else { "" },
+                "RW": !mount.read_only,
+            })
+        })
+        .collect();
+    json!({
+        "Id": config.id.as_str(),
+        "Created": units::rfc3339(config.created),
+        "Path": program,
+        "Args": args,
+        "State": state(&summary.state),
+        "Image": config.image_id,
+        "Name": format!("/{}", config.name),
+        "HostConfig": {
+            "AutoRemove": config.auto_remove,
+            "ReadonlyRootfs": config.read_only,
+            "NetworkMode": "none",
+        },
+        "Mounts": mounts,
+        "Config": {
+            "Image": config.image,
+            "Env": config.env,
+            "Labels": config.labels,
+            "WorkingDir": config.cwd,
+            "OpenStdin": config.open_stdin,
+            "Cmd": config.args,
+        },
+        "Coracle": {
+            "Manifest": config.manifest,
+            "Upper": container.upper_path(),
+            "Walls": walls,
+        },
+    })
+}
+
+fn state(state: &State) -> Value {
+    /// Docker's way to say "never".
+    const NEVER: &str = "0001-01-01T00:00:00Z";
+    let (started, finished, pid, code, error) = match state {
+        State::Created => (None, None, 0, 0, String::new()),
+        State::Running { pid, started } => (Some(*started), None, *pid, 0, String::new()),
+        State::Exited {
+            exit: Some(exit),
+            started,
+            finished,
+        } => (
+            Some(*started),
+            *finished,
+            0,
+            exit.code,
+            exit.reason.clone().unwrap_or_default(),
+        ),
+        State::Exited {
+            exit: None,
+            started,
+            finished,
+        } => (
+            Some(*started),
+            *finished,
+            0,
+            137,
+            "the process was killed before it could say how the guest ended".to_owned(),
+        ),
+    };
+    let time = |seconds: Option<i64>| seconds.map_or_else(|| NEVER.to_owned(), units::rfc3339);
+    json!({
+        "Status": super::commands::ps::state(state),
+        "Running": matches!(state, State::Running { .. }),
+        "Pid": pid,
+        "ExitCode": code,
+        "Error": error,
+        "StartedAt": time(started),
+        "FinishedAt": time(finished),
+    })
+}

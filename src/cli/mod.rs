@@ -1,0 +1,132 @@
+//! The command line: what was typed, what it means, what is printed.
+
+mod args;
+mod commands;
+mod error;
+mod exit;
+mod inspection;
+mod progress;
+mod registries;
+mod sanitize;
+mod ui;
+mod units;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::error::Failure;
+pub use self::exit::Exit;
+use crate::engine::{Engine, dirs};
+
+/// Containers whose images run unchanged on every system
+#[derive(Parser)]
+#[command(
+    name = "coracle",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    /// Keep images and containers in this folder [default: each system's usual place for data]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "CORACLE_ROOT",
+        hide_env_values = true
+    )]
+    root: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Build(commands::build::Args),
+    Images(commands::images::Args),
+    Inspect(commands::inspect::Args),
+    Ps(commands::ps::Args),
+    Pull(commands::pull::Args),
+    Push(commands::push::Args),
+    Rm(commands::rm::Args),
+    Rmi(commands::rmi::Args),
+    Run(commands::run::Args),
+    Tag(commands::tag::Args),
+    Version(commands::version::Args),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error).into(),
+    };
+    match cli.dispatch() {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.report();
+            failure.exit().into()
+        }
+    }
+}
+
+/// Prints help, or what is wrong with the command line.
+fn usage(error: &clap::Error) -> Exit {
+    // A closed pipe is the only way this fails, and then nobody reads it.
+    drop(error.print());
+    if error.use_stderr() {
+        Exit::Engine
+    } else {
+        Exit::Success
+    }
+}
+
+impl Cli {
+    fn dispatch(self) -> Result<Exit, Failure> {
+        if let Command::Version(args) = &self.command {
+            return commands::version::run(args);
+        }
+        let engine = open_engine(self.root)?;
+        match self.command {
+            Command::Build(args) => commands::build::run(&engine, args),
+            Command::Images(args) => commands::images::run(&engine, &args),
+            Command::Inspect(args) => commands::inspect::run(&engine, &args),
+            Command::Ps(args) => commands::ps::run(&engine, &args),
+            Command::Pull(args) => commands::pull::run(&engine, &args),
+            Command::Push(args) => commands::push::run(&engine, &args),
+            Command::Rm(args) => commands::rm::run(&engine, &args),
+            Command::Rmi(args) => commands::rmi::run(&engine, &args),
+            Command::Run(args) => commands::run::run(&engine, args),
+            Command::Tag(args) => commands::tag::run(&engine, &args),
+            Command::Version(args) => commands::version::run(&args),
+        }
+    }
+}
+
+fn open_engine(root: Option<PathBuf>) -> Result<Engine, Failure> {
+    let root = root.or_else(|| {
+        dirs::default_root(
+            |name| std::env::var_os(name),
+            coracle_runtime::sys::is_root(),
+        )
+    });
+    let root = root.ok_or_else(|| {
+        Failure::usage("finding the data folder: the environment names no home")
+            .with_hint("give one with --root DIR")
+    })?;
+    Ok(Engine::open(&root)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,146 @@
+//! The only place that prints.
+//!
+//! Standard output carries data (ids, tables, JSON), so that it can be piped; progress, warnings and errors go to standard
+//! error. A reader that has closed its end of a pipe is no error: there is nobody left to tell.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+use super::sanitize::sanitize;
+
+/// Prints one line of data. It must hold nothing from outside that was not sanitized.
+pub(super) fn line(text: &str) -> io::Result<()> {
+    quiet_pipe(writeln!(io::stdout().lock(), "{text}"))
+}
+
+/// Prints bytes of data as they are.
+pub(super) fn raw(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    quiet_pipe(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+/// Prints a value as JSON: indented, as `docker inspect` does.
+pub(super) fn json_pretty(value: &impl Serialize) -> io::Result<()> {
+    let mut text = Vec::new();
+    let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    value.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut text, indent,
+    ))?;
+    text.push(b'\n');
+    raw(&text)
+}
+
+/// Prints a value as JSON on one line.
+pub(super) fn json_line(value: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_vec(value)?;
+    text.push(b'\n');
+    raw(&text)
+}
+
+/// Tells a person what happens; on standard error.
+pub(super) fn status(text: &str) {
+    tell(&sanitize(text));
+}
+
+/// Tells a person of something that may be wrong.
+pub(super) fn warning(text: &str) {
+    tell(&format!("Warning: {}", sanitize(text)));
+}
+
+/// Tells a person what went wrong, and what to do next.
+pub(super) fn error(message: &str, hint: Option<&str>) {
+    tell(&format!("coracle: {}", sanitize(message)));
+    if let Some(hint) = hint {
+        tell(&format!("Hint: {}", sanitize(hint)));
+    }
+}
+
+/// Is a person watching standard error?
+pub(super) fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}
+
+fn tell(line: &str) {
+    // Nowhere is left to report that standard error is gone.
+    drop(writeln!(io::stderr().lock(), "{line}"));
+}
+
+fn quiet_pipe(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// A table as Docker prints it: columns as wide as their widest cell and three spaces, and at least ten.
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// Makes a table with its headings.
+    pub(super) fn new(headings: &[&str]) -> Self {
+        Self {
+            rows: vec![
+                headings
+                    .iter()
+                    .map(|heading| (*heading).to_owned())
+                    .collect(),
+            ],
+        }
+    }
+
+    /// Adds a row. Cells may come from outside.
+    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows
+            .push(cells.iter().map(|cell| sanitize(cell)).collect());
+    }
+
+    /// Prints the table.
+    pub(super) fn print(&self) -> io::Result<()> {
+        raw(self.render().as_bytes())
+    }
+
+    fn render(&self) -> String {
+        const GAP: usize = 3;
+        const NARROWEST: usize = 10;
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+            (widest + GAP).max(NARROWEST)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            for (column, cell) in row.iter().enumerate() {
+                text.push_str(cell);
+                if column + 1 < row.len() {
+                    let padding = widths[column] - cell.chars().count();
+                    text.extend(std::iter::repeat_n(' ', padding));
+                }
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(&["A", "LONG", "C"]);
+        table.row(["wide".to_owned(), "x".to_owned(), "é\u{1b}[1m".to_owned()]);
+        assert_eq!(
+            table.render(),
+            "A         LONG      C\nwide      x         é\\u{1b}[1m\n"
+        );
+        let mut table = Table::new(&["A", "B"]);
+        table.row(["eleven char".to_owned(), String::new()]);
+        assert_eq!(table.render(), "A             B\neleven char   \n");
+    }
+}
