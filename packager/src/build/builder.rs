@@ -68,7 +68,6 @@ pub(super) fn run(
 
     // From here on blobs are written or relied on.
     let _lease = store.lease()?;
-    let _layer_lease = layer_store.lease()?;
     let total = file.instructions.len() + 1;
     progress(BuildEvent::Step {
         number: 1,
