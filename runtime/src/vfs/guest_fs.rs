@@ -19,7 +19,7 @@ use super::walk::{Follow, check_path};
 ///
 /// Several of them, in one process or many, may stand on one upper: each sees what the others change.
 ///
-/// ```
+/// ```no_run
 /// # use std::sync::Arc;
 /// # use cap_std::{ambient_authority, fs::Dir};
 /// use coracle_runtime::vfs::{DirLower, GuestFs, Node, OpenOptions};

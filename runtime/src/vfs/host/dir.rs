@@ -290,6 +290,9 @@ impl HostDir {
 
     /// Gives the directory exactly this mode, whatever the process' umask, and the owner if that can be.
     pub(in crate::vfs) fn set_mode(&self, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
+        if owner.is_none() && self.stat()?.mode == mode {
+            return Ok(());
+        }
         step()?;
         let fd = self.reopen()?;
         if let Some((uid, gid)) = owner {

@@ -779,3 +779,49 @@ fn copy_up_keeps_what_the_image_says() {
         (old, 0o1750, directory_before.ino)
     );
 }
+
+/// Nothing here needs privileges: what the image protects from its owner is still the guest's to change.
+#[test]
+fn modes_of_the_image_do_not_stop_the_guest() {
+    let world = World::new(|lower| {
+        let d = lower
+            .add_dir(lower.root(), b"d", 0o555)
+            .expect("a directory");
+        lower.add_file(d, b"x", 0o000, b"x").expect("a file");
+        lower.add_dir(d, b"sub", 0o000).expect("a directory");
+    });
+    let root = world.guest();
+    super::write(&root, "d/x", "new").expect("write");
+    super::write(&root, "d/sub/y", "y").expect("create");
+    assert_eq!(read(&root, "d/x").as_deref(), Ok("new"));
+    root.rename(b"d/sub", &root, b"sub").expect("rename");
+    root.rename(b"d", &root, b"sub/d").expect("rename");
+    assert_eq!(read(&root, "sub/d/x").as_deref(), Ok("new"));
+}
+
+/// The lower's bytes on another host file system than the upper: then the kernel may leave the copying to us.
+#[cfg(target_os = "linux")]
+#[test]
+fn copy_up_between_host_file_systems() {
+    let memory = rustix::fs::memfd_create("layer", rustix::fs::MemfdFlags::CLOEXEC)
+        .expect("a file in memory");
+    let mut lower = MemoryLower::new(memory.into());
+    let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+    lower
+        .add_file(lower.root(), b"before", 0o644, b"not this")
+        .expect("a file");
+    lower
+        .add_file(lower.root(), b"f", 0o644, &content)
+        .expect("a file");
+    lower
+        .add_file(lower.root(), b"after", 0o644, b"nor this")
+        .expect("a file");
+    let world = World::with_lower(tempfile::tempdir().expect("a directory"), Arc::new(lower));
+    let root = world.guest();
+    assert_eq!(
+        file(&root, "f", &APPEND).expect("copy-up").append(b"!"),
+        Ok(1)
+    );
+    let copy = read_all(&file(&root, "f", &READ).expect("open")).expect("read");
+    assert!(copy == [content, b"!".to_vec()].concat());
+}

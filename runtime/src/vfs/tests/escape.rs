@@ -206,6 +206,36 @@ fn an_image_that_contains_itself_is_not_copied() {
     assert_eq!(world.upper_paths(), Vec::<String>::new());
 }
 
+/// A tree that is too large, or has what can't be copied, is not moved, and nothing of it is copied.
+#[test]
+fn a_tree_beyond_the_limit_is_not_copied() {
+    let world = World::new(|lower| {
+        let big = lower
+            .add_dir(lower.root(), b"big", 0o755)
+            .expect("a directory");
+        for number in 0..=limits::MAX_COPIED_TREE {
+            lower
+                .add_symlink(big, format!("{number}").as_bytes(), b"x")
+                .expect("a link");
+        }
+        let odd = lower
+            .add_dir(lower.root(), b"odd", 0o755)
+            .expect("a directory");
+        lower
+            .add_special(odd, b"pipe", FileKind::Fifo)
+            .expect("a pipe");
+    });
+    let root = world.guest();
+    for name in [&b"big"[..], b"odd"] {
+        assert_eq!(root.rename(name, &root, b"moved"), Err(Errno::CrossDevice));
+    }
+    assert_eq!(world.upper_paths(), Vec::<String>::new());
+    assert_eq!(
+        root.rename(b"odd/pipe", &root, b"p"),
+        Err(Errno::NotPermitted)
+    );
+}
+
 /// A layer that is shorter than its index says.
 #[test]
 fn missing_bytes_are_an_error_not_an_end() {
