@@ -286,15 +286,26 @@ impl<'a, S: Source> Archive<'a, S> {
         Ok(())
     }
 
+    /// Goes to the end of the entry's last block. Padding may be missing at the end of the source: `umoci insert` writes
+    /// none, and other readers do not mind.
     fn skip_rest(&mut self) -> Result<(), TarError> {
-        let rest = std::mem::take(&mut self.rest);
-        self.content = 0;
-        if rest == 0 {
+        let content = std::mem::take(&mut self.content);
+        let padding = std::mem::take(&mut self.rest) - content;
+        self.skip_content(content)?;
+        let mut block = [0; BLOCK as usize];
+        // Padding is less than a block.
+        let len = usize::try_from(padding).map_or(block.len(), |len| len.min(block.len()));
+        self.fill(&mut block[..len])?;
+        Ok(())
+    }
+
+    fn skip_content(&mut self, content: u64) -> Result<(), TarError> {
+        if content == 0 {
             return Ok(());
         }
-        match self.source.skip(rest) {
+        match self.source.skip(content) {
             Ok(()) => {
-                self.position += rest;
+                self.position += content;
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {

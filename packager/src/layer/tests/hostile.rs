@@ -213,10 +213,11 @@ fn cut_and_damaged_archives() {
         .end();
     for cut in 0..tar.len() - 1024 {
         let result = index_of(&tar[..cut]);
-        // At the end of an entry a cut cannot be told from an archive without an end mark.
+        // At the end of an entry a cut cannot be told from an archive without an end mark, nor in the padding behind it
+        // from what umoci writes.
         assert_eq!(
             result.is_ok(),
-            matches!(cut, 0 | 2560 | 3072),
+            matches!(cut, 0 | 2236..=2560 | 3072),
             "cut at {cut}"
         );
     }
