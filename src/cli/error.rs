@@ -10,7 +10,7 @@ use crate::engine;
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The engine said so.
-    Engine(engine::Error),
+    Engine(Box<engine::Error>),
     /// What was typed means nothing.
     Usage {
         message: String,
@@ -46,7 +46,7 @@ impl Failure {
     /// Prints it.
     pub(super) fn report(&self) {
         match self {
-            Self::Engine(error) => ui::error(&with_causes(error), error.hint().as_deref()),
+            Self::Engine(error) => ui::error(&with_causes(error.as_ref()), error.hint().as_deref()),
             Self::Usage { message, hint } => ui::error(message, hint.as_deref()),
             Self::Io { doing, source } => ui::error(&format!("{doing}: {source}"), None),
         }
@@ -67,7 +67,7 @@ impl Failure {
 
 impl<E: Into<engine::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::Engine(error.into())
+        Self::Engine(Box::new(error.into()))
     }
 }
 

@@ -38,6 +38,9 @@ pub struct ImageSummary {
     pub size: u64,
 }
 
+/// A name, and what it names or why that cannot be read: one damaged image must not hide the others.
+pub type ListedImage = (NamedImage, Result<ImageSummary, Error>);
+
 /// All that is known about an image.
 #[derive(Clone, Debug)]
 pub struct InspectedImage {
@@ -125,13 +128,13 @@ impl Engine {
     /// # Errors
     ///
     /// What the store says.
-    pub fn list_images(&self) -> Result<Vec<(NamedImage, Result<ImageSummary, Error>)>, Error> {
+    pub fn list_images(&self) -> Result<Vec<ListedImage>, Error> {
         let mut all = Vec::new();
         for named in self.store.names()? {
             let summary = self.summarize(&named);
             all.push((named, summary));
         }
-        let age = |(named, summary): &(NamedImage, Result<ImageSummary, Error>)| {
+        let age = |(named, summary): &ListedImage| {
             std::cmp::Reverse((
                 named.stored_at,
                 summary.as_ref().ok().and_then(|image| image.created),

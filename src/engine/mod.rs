@@ -33,7 +33,9 @@ use coracle_runtime::sandbox::wasm::WasmEngine;
 pub use build::{BuildImage, BuiltImage, open_context};
 pub use containers::ContainerSummary;
 pub use error::{Error, Kind};
-pub use images::{ImageSummary, InspectedImage, PulledImage, Registries, RemovedImage};
+pub use images::{
+    ImageSummary, InspectedImage, ListedImage, PulledImage, Registries, RemovedImage,
+};
 pub use run::{Prepared, RunContainer};
 
 /// One data directory, and what can be done with it.

@@ -130,6 +130,8 @@ impl Engine {
 
     /// Opens the image's files.
     pub(super) fn open_lower(&self, image: &Image) -> Result<ImageLower, Error> {
+        // A collection in another process must not come between finding the files and opening them.
+        let _lease = self.layers.lease()?;
         let rootfs = self.rootfs(image)?;
         ImageLower::open(&rootfs).map_err(|source| Error::File {
             doing: "opening the packed image",
@@ -314,7 +316,7 @@ fn make_working_directory(fs: &GuestFs, cwd: &str) -> Result<(), Error> {
         .map(|(at, _)| at)
         .chain([path.len()]);
     for end in ends {
-        match root.create_dir(path[..end].as_bytes()) {
+        match root.create_dir(&path.as_bytes()[..end]) {
             Ok(()) | Err(Errno::Exist) => {}
             Err(error) => return Err(failed(error)),
         }
