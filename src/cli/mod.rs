@@ -39,6 +39,10 @@ struct Cli {
     )]
     root: Option<PathBuf>,
 
+    /// Tell on standard error what is done and why
+    #[arg(short = 'D', long, global = true)]
+    debug: bool,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -86,6 +90,9 @@ fn usage(error: &clap::Error) -> Exit {
 
 impl Cli {
     fn dispatch(self) -> Result<Exit, Failure> {
+        if self.debug {
+            ui::trace();
+        }
         if let Command::Version(args) = &self.command {
             return commands::version::run(args);
         }

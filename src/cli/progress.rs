@@ -1,7 +1,7 @@
 //! Progress of transfers and builds: bars on a terminal, plain lines otherwise.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use coracle_packager::build::BuildEvent;
 use coracle_packager::digest::Digest;
@@ -15,15 +15,19 @@ use super::ui;
 pub(super) enum Progress {
     /// Not at all.
     Quiet,
-    /// A line for each blob or step, when it is done.
+    /// A line for each blob or step.
     Plain,
     /// Bars that move.
-    Bars(Box<Bars>),
+    Bars(Bars),
 }
 
+/// The bars on a terminal.
 pub(super) struct Bars {
     all: MultiProgress,
-    each: Mutex<HashMap<Digest, ProgressBar>>,
+    /// One for each blob on its way.
+    blobs: Mutex<HashMap<Digest, ProgressBar>>,
+    /// One for all steps of a build.
+    steps: Mutex<Option<ProgressBar>>,
 }
 
 impl Progress {
@@ -32,11 +36,11 @@ impl Progress {
         if quiet {
             Self::Quiet
         } else if ui::is_watched() {
-            let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-            Self::Bars(Box::new(Bars {
-                all,
-                each: Mutex::new(HashMap::new()),
-            }))
+            Self::Bars(Bars {
+                all: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
+                blobs: Mutex::default(),
+                steps: Mutex::default(),
+            })
         } else {
             Self::Plain
         }
@@ -44,70 +48,93 @@ impl Progress {
 
     /// Shows one event of a transfer.
     pub(super) fn transfer(&self, event: &TransferEvent) {
-        match self {
-            Self::Quiet => {}
-            Self::Plain => match event {
-                TransferEvent::Done { digest } => ui::status(&format!("{}: done", digest.short())),
-                TransferEvent::Skipped { digest } => {
-                    ui::status(&format!("{}: already there", digest.short()))
-                }
-                _ => {}
-            },
-            Self::Bars(bars) => bars.show(event),
+        match (self, event) {
+            (Self::Bars(bars), event) => bars.transfer(event),
+            (Self::Plain, TransferEvent::Done { digest }) => {
+                ui::status(&format!("{}: done", digest.short()));
+            }
+            (Self::Plain, TransferEvent::Skipped { digest }) => {
+                ui::status(&format!("{}: already there", digest.short()));
+            }
+            _ => {}
         }
     }
 
     /// Shows one event of a build.
     pub(super) fn build(&self, event: &BuildEvent) {
-        if let (
-            Self::Plain | Self::Bars(_),
-            BuildEvent::Step {
-                number,
-                total,
-                text,
-            },
-        ) = (self, event)
-        {
-            ui::status(&format!("[{number}/{total}] {text}"));
+        let BuildEvent::Step {
+            number,
+            total,
+            text,
+        } = event
+        else {
+            return;
+        };
+        match self {
+            Self::Quiet => {}
+            Self::Plain => ui::status(&format!("[{number}/{total}] {text}")),
+            Self::Bars(bars) => bars.step(*number, *total, text),
         }
     }
 }
 
 impl Bars {
-    fn show(&self, event: &TransferEvent) {
-        // A panic elsewhere cannot spoil a map of bars.
-        let mut each = self
-            .each
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn transfer(&self, event: &TransferEvent) {
+        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             TransferEvent::Started { digest, size, .. } => {
-                // A transfer that starts anew keeps its bar.
-                if let Some(bar) = each.get(digest) {
-                    bar.set_position(0);
-                    return;
-                }
-                let style = ProgressStyle::with_template(
-                    "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}",
-                );
-                let style = style
-                    .unwrap_or_else(|_| ProgressStyle::default_bar())
-                    .progress_chars("=> ");
-                let bar = self.all.add(ProgressBar::new(*size)).with_style(style);
-                bar.set_prefix(sanitize(digest.short()));
-                each.insert(digest.clone(), bar);
+                let bar = blobs.entry(digest.clone()).or_insert_with(|| {
+                    let bar = self.add(
+                        *size,
+                        "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}",
+                    );
+                    bar.set_prefix(sanitize(digest.short()));
+                    bar
+                });
+                // A transfer may start anew.
+                bar.set_position(0);
             }
             TransferEvent::Bytes { digest, count } => {
-                if let Some(bar) = each.get(digest) {
+                if let Some(bar) = blobs.get(digest) {
                     bar.inc(*count);
                 }
             }
             TransferEvent::Done { digest } => {
-                if let Some(bar) = each.remove(digest) {
+                if let Some(bar) = blobs.remove(digest) {
                     bar.finish();
                 }
             }
             _ => {}
+        }
+    }
+
+    fn step(&self, number: usize, total: usize, text: &str) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = steps
+            .get_or_insert_with(|| self.add(total as u64, "[{bar:30}] {pos}/{len} {wide_msg}"));
+        bar.set_position(number as u64);
+        bar.set_message(sanitize(text));
+    }
+
+    fn add(&self, length: u64, template: &str) -> ProgressBar {
+        let style = ProgressStyle::with_template(template);
+        let style = style
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> ");
+        self.all.add(ProgressBar::new(length)).with_style(style)
+    }
+}
+
+impl Drop for Bars {
+    /// Leaves the last step in sight, whether it went well or not.
+    fn drop(&mut self) {
+        if let Some(bar) = self
+            .steps
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
+            bar.abandon();
         }
     }
 }

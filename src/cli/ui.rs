@@ -56,6 +56,26 @@ pub(super) fn error(message: &str, hint: Option<&str>) {
     }
 }
 
+/// Prints from now on what this program's own parts trace.
+pub(super) fn trace() {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    let ours = ["coracle", "coracle_packager", "coracle_runtime"];
+    let targets = Targets::new().with_targets(ours.map(|name| (name, LevelFilter::DEBUG)));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .without_time();
+    // It fails only if somebody traces already, and then they want to.
+    drop(
+        tracing_subscriber::registry()
+            .with(targets)
+            .with(lines)
+            .try_init(),
+    );
+}
+
 /// Is a person watching standard error?
 pub(super) fn is_watched() -> bool {
     io::stderr().is_terminal()

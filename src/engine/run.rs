@@ -94,6 +94,7 @@ impl Engine {
             .collect::<Vec<_>>();
         let mut program = find_program(&view, &config.args[0], &env, &config.cwd)?;
         let compiled = self.compile(&mut program)?;
+        tracing::debug!(program = program.path, compiled, "found the program");
         Ok(Prepared {
             config,
             lower,
