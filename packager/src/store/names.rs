@@ -244,7 +244,8 @@ impl Store {
             }
             opened => opened.context("opening", || self.path(INDEX))?,
         };
-        let mut text = Vec::new();
+        // A dozen names, in one call: `read_to_end` begins with 32 bytes otherwise.
+        let mut text = Vec::with_capacity(8 << 10);
         file.take(INDEX_LIMIT + 1)
             .read_to_end(&mut text)
             .context("reading", || self.path(INDEX))?;
