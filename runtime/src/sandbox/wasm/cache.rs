@@ -6,16 +6,16 @@
 //! any program on the disk.
 
 use std::fs::{self, File, OpenOptions};
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Precompiled};
 
+use super::cpu;
 use super::error::LoadError;
 use super::host;
 use super::program::Program;
@@ -33,11 +33,16 @@ pub(super) struct Cache {
 impl Cache {
     /// Names the directory; touches nothing.
     pub(super) fn new(root: &Path, engine: &Engine) -> Self {
-        let mut fits = Sha(Sha256::new());
+        // Not SHA-256: nobody gains by a collision, and finding out how to compute it takes 25 us of every start. A
+        // compiler of ours that hashes otherwise makes the code anew.
+        let mut fits = DefaultHasher::new();
+        // wasmtime's version and settings. The engine has no compiler, so what that would add is added here; wasmtime
+        // checks it all once more when it loads.
         engine.precompile_compatibility_hash().hash(&mut fits);
-        let fits: [u8; 32] = fits.0.finalize().into();
+        (std::env::consts::ARCH, std::env::consts::OS).hash(&mut fits);
+        cpu::features().hash(&mut fits);
         Self {
-            dir: root.join(hex(&fits[..20])),
+            dir: root.join(format!("{:016x}", fits.finish())),
         }
     }
 
@@ -189,23 +194,6 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file: File = options.open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
-}
-
-/// Feeds what wasmtime hashes into SHA-256, whose value does not change with the compiler that built us.
-struct Sha(Sha256);
-
-impl Hasher for Sha {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(&self) -> u64 {
-        let digest: [u8; 32] = self.0.clone().finalize().into();
-        digest
-            .iter()
-            .take(8)
-            .fold(0, |value, byte| value << 8 | u64::from(*byte))
-    }
 }
 
 /// Writes bytes as lower-case hex digits.

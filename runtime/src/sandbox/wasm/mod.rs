@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`engine`] | wasmtime's settings; compiled code: made once, loaded afterwards |
 //! | `cache` | where compiled code is kept, and when it is trusted |
+//! | `cpu` | what compiled code may depend on |
 //! | [`program`] | telling modules and components apart |
 //! | [`run`](mod@run) | one run from start to end, in the order that the second wall needs |
 //! | `bind` | WASI on the guest's file system, one folder per version |
@@ -14,6 +15,7 @@
 
 mod bind;
 mod cache;
+mod cpu;
 pub mod engine;
 pub mod error;
 pub mod exit;

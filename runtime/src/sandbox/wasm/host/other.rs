@@ -63,6 +63,7 @@ impl Source {
     pub(in super::super) fn is_ready(&self) -> io::Result<bool> {
         Ok(match self {
             Self::Stdin(reader) => reader.state(true).is_ready(),
+            // A pipe may not be; its read then blocks, and no interrupt cuts it short.
             Self::File(_) => true,
         })
     }
