@@ -230,10 +230,12 @@ impl From<FileKind> for FileType {
 
 /// Converts a time to nanoseconds since 1970. What is earlier is 1970, what is later than 2554 is 2554.
 fn nanoseconds(time: Timestamp) -> u64 {
-    u64::try_from(time.sec)
-        .unwrap_or(0)
-        .saturating_mul(1_000_000_000)
-        .saturating_add(u64::from(time.nsec))
+    match u64::try_from(time.sec) {
+        Ok(seconds) => seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(u64::from(time.nsec)),
+        Err(_) => 0,
+    }
 }
 
 /// Converts nanoseconds since 1970 to a time.
