@@ -20,9 +20,13 @@ pub fn exit_now(code: i32) -> ! {
 ///
 /// What the system says.
 pub fn kill(pid: u32) -> io::Result<()> {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
     // Zero and negative numbers mean whole groups of processes: never those.
-    let pid = pid.filter(|pid| pid.as_raw_nonzero().get() > 0).ok_or(io::ErrorKind::NotFound)?;
+    let pid = pid
+        .filter(|pid| pid.as_raw_nonzero().get() > 0)
+        .ok_or(io::ErrorKind::NotFound)?;
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).map_err(|error| match error {
         rustix::io::Errno::SRCH => io::ErrorKind::NotFound.into(),
         error => error.into(),
@@ -40,5 +44,8 @@ pub fn is_root() -> bool {
 ///
 /// What the system says. A directory that is there is none.
 pub fn create_private_dir_all(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
