@@ -14,7 +14,8 @@ pub(super) fn sanitize(text: &str) -> String {
     safe
 }
 
-fn is_harmful(character: char) -> bool {
+/// Could the character command a terminal or deceive a reader?
+pub(super) fn is_harmful(character: char) -> bool {
     // Marks, embeddings, overrides and isolates of the bidirectional algorithm (Unicode UAX 9), and line separators.
     let directs = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     character.is_control() || directs

@@ -3,11 +3,12 @@
 //! Standard output carries data (ids, tables, JSON), so that it can be piped; progress, warnings and errors go to standard
 //! error. A reader that has closed its end of a pipe is no error: there is nobody left to tell.
 
-use std::io::{self, IsTerminal, Write};
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
 
 use serde::Serialize;
 
-use super::sanitize::sanitize;
+use super::sanitize::{is_harmful, sanitize};
 
 /// Prints one line of data. It must hold nothing from outside that was not sanitized.
 pub(super) fn line(text: &str) -> io::Result<()> {
@@ -27,15 +28,34 @@ pub(super) fn json_pretty(value: &impl Serialize) -> io::Result<()> {
     value.serialize(&mut serde_json::Serializer::with_formatter(
         &mut text, indent,
     ))?;
-    text.push(b'\n');
-    raw(&text)
+    json(text)
 }
 
 /// Prints a value as JSON on one line.
 pub(super) fn json_line(value: &impl Serialize) -> io::Result<()> {
-    let mut text = serde_json::to_vec(value)?;
-    text.push(b'\n');
-    raw(&text)
+    json(serde_json::to_vec(value)?)
+}
+
+/// Prints JSON.
+fn json(text: Vec<u8>) -> io::Result<()> {
+    let text = String::from_utf8(text).map_err(io::Error::other)?;
+    raw(escape_json(&text).as_bytes())
+}
+
+/// Writes what could command a terminal as JSON's escapes, and ends the line. Such a character can only stand in a string.
+fn escape_json(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        if character == '\n' || !is_harmful(character) {
+            safe.push(character);
+        } else {
+            // All of them are in Unicode's first plane: one escape each.
+            write!(safe, "\\u{:04x}", u32::from(character))
+                .expect("writing to a String cannot fail");
+        }
+    }
+    safe.push('\n');
+    safe
 }
 
 /// Tells a person what happens; on standard error.
@@ -150,6 +170,17 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_commands_no_terminal() {
+        let value = serde_json::json!({ "a\u{9b}": "\u{202e}b\n日" });
+        let text = escape_json(&value.to_string());
+        assert_eq!(text, "{\"a\\u009b\":\"\\u202eb\\n日\"}\n");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).expect("still JSON"),
+            value
+        );
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -67,6 +67,17 @@ impl Engine {
     ///
     /// What the builder, a base image's registry or the compiler says. The names then stay as before.
     pub fn build(&self, build: &BuildImage<'_>) -> Result<BuiltImage, Error> {
+        let built = self.build_once(build);
+        // What a failed build has made, or an image that has lost its name to this one. An image without a name would go
+        // as well, before its builder could use it.
+        if built.is_err() || !build.request.tags.is_empty() {
+            let collected = self.collect_garbage();
+            return built.and_then(|built| collected.map(|()| built));
+        }
+        built
+    }
+
+    fn build_once(&self, build: &BuildImage<'_>) -> Result<BuiltImage, Error> {
         let _leases = (self.store.lease()?, self.layers.lease()?);
         let bases = Bases {
             engine: self,

@@ -46,6 +46,8 @@ impl Engine {
     /// If none or several match, or it runs and `force` was not said.
     pub fn remove_container(&self, text: &str, force: bool) -> Result<(), Error> {
         let container = self.containers.find(text)?;
-        Ok(self.containers.remove(&container, force)?)
+        self.containers.remove(&container, force)?;
+        // It may have been the last that needed its image.
+        self.collect_garbage()
     }
 }

@@ -8,7 +8,7 @@ use coracle_packager::image::ImageError;
 use coracle_packager::layer::LayerError;
 use coracle_packager::platform::PlatformError;
 use coracle_packager::reference::ReferenceError;
-use coracle_packager::registry::RegistryError;
+use coracle_packager::registry::{RegistryError, Step};
 use coracle_packager::store::StoreError;
 use coracle_runtime::container::ContainerError;
 use coracle_runtime::sandbox::wasm::{LoadError, RunError};
@@ -176,6 +176,15 @@ impl Error {
         }
     }
 
+    /// Could a damaged blob in the store be the reason?
+    pub(super) fn may_be_damage(&self) -> bool {
+        match self {
+            Self::Registry(error) => matches!(error.step, Step::Store | Step::Blob(_)),
+            Self::Image(_) | Self::Store(_) | Self::Layer(_) => true,
+            _ => false,
+        }
+    }
+
     /// Says what to do next, if that is known.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -189,6 +198,10 @@ impl Error {
             Self::Container(ContainerError::NameInUse { name, .. }) => format!("choose another --name, or remove that container with `coracle rm {name}`"),
             Self::Container(ContainerError::Running { .. }) => "stop it first, or use `rm --force`".to_owned(),
             Self::Container(ContainerError::NotFound { .. }) => "list all containers with `coracle ps -a`".to_owned(),
+            Self::Store(
+                StoreError::WrongDigest { .. } | StoreError::WrongSize { .. } | StoreError::Missing { .. },
+            )
+            | Self::Layer(_) => "the image is damaged here: pull or build it again".to_owned(),
             Self::Build(error) => return error.hint(),
             Self::Registry(error) => return error.hint(),
             _ => return None,

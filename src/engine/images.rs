@@ -1,11 +1,12 @@
 //! Images: find, list, name, remove, fetch and send.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use coracle_packager::digest::Digest;
 use coracle_packager::image::{Descriptor, Document, Image};
-use coracle_packager::layer::{Rootfs, chain_id};
+use coracle_packager::layer::{LayerStore, Rootfs, chain_id};
 use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
 use coracle_packager::registry::{Client, ClientOptions, CredentialSource, Pushed, TransferEvent};
@@ -67,7 +68,16 @@ pub struct PulledImage {
     pub not_runnable: Option<Error>,
 }
 
-/// What became of an image that was to be removed.
+/// What became of the images that were to be removed.
+#[derive(Debug)]
+pub struct RemovedImages {
+    /// What is gone.
+    pub removed: Vec<RemovedImage>,
+    /// Why some files stay that nothing needs any more, if they do.
+    pub left: Option<Error>,
+}
+
+/// One thing that is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemovedImage {
     /// The name is gone.
@@ -83,14 +93,20 @@ impl Engine {
     ///
     /// [`Error::NoSuchImage`], [`Error::AmbiguousImage`], or what the store says.
     pub fn find_image(&self, text: &str) -> Result<NamedImage, Error> {
-        let mut found = self.store.find(text)?;
-        found.dedup_by(|a, b| a.descriptor.digest() == b.descriptor.digest());
-        match (found.len(), found.pop()) {
-            (1, Some(image)) => Ok(image),
-            (0, _) | (_, None) => Err(Error::NoSuchImage {
-                text: text.to_owned(),
-            }),
-            (count, _) => Err(Error::AmbiguousImage {
+        let found = self.store.find(text)?;
+        let first = found.first().ok_or_else(|| Error::NoSuchImage {
+            text: text.to_owned(),
+        })?;
+        // Several names may lead to one image, and one config to differently compressed layers.
+        let mut ids = BTreeSet::new();
+        if found.len() > 1 {
+            for image in &found {
+                ids.insert(self.open_image(&image.descriptor, None)?.config_digest);
+            }
+        }
+        match ids.len() {
+            0 | 1 => Ok(first.clone()),
+            count => Err(Error::AmbiguousImage {
                 text: text.to_owned(),
                 count,
             }),
@@ -197,44 +213,30 @@ impl Engine {
     /// # Errors
     ///
     /// [`Error::ImageInUse`], [`Error::SeveralNames`], or as [`Engine::find_image`].
-    pub fn remove_image(&self, text: &str, force: bool) -> Result<Vec<RemovedImage>, Error> {
+    pub fn remove_image(&self, text: &str, force: bool) -> Result<RemovedImages, Error> {
         let image = self.find_image(text)?;
-        let siblings: Vec<_> = self
-            .store
-            .names()?
-            .into_iter()
-            .filter(|other| other.descriptor.digest() == image.descriptor.digest())
-            .collect();
-        let by_name = Reference::parse(text).is_ok_and(|name| name.or_latest() == image.name);
-        let names = if by_name {
-            vec![image.name.clone()]
-        } else if siblings.len() == 1 || force {
-            siblings.iter().map(|other| other.name.clone()).collect()
-        } else {
-            return Err(Error::SeveralNames {
-                image: text.to_owned(),
-                count: siblings.len(),
-            });
-        };
-        let last = names.len() == siblings.len();
-        if last && !force {
-            let parts = self.store.manifests(&image.descriptor)?.manifests;
-            let uses = |manifest: &str| {
-                parts
-                    .iter()
-                    .any(|part| part.digest().to_string() == manifest)
-            };
-            let user = self
-                .containers
-                .list()?
-                .into_iter()
-                .find(|user| uses(&user.config.manifest));
-            if let Some(user) = user {
-                return Err(Error::ImageInUse {
+        let all = self.store.names()?;
+        let of_same = |other: &&NamedImage| other.descriptor.digest() == image.descriptor.digest();
+        let siblings: Vec<&NamedImage> = all.iter().filter(of_same).collect();
+        let typed = Reference::parse(text).ok().map(Reference::or_latest);
+        let by_name = siblings
+            .iter()
+            .find(|other| Some(&other.name) == typed.as_ref());
+        let names: Vec<Reference> = match by_name {
+            Some(named) => vec![named.name.clone()],
+            None if siblings.len() == 1 || force => {
+                siblings.iter().map(|other| other.name.clone()).collect()
+            }
+            None => {
+                return Err(Error::SeveralNames {
                     image: text.to_owned(),
-                    container: user.config.name.to_string(),
+                    count: siblings.len(),
                 });
             }
+        };
+        let is_last = names.len() == siblings.len();
+        if is_last && !force {
+            self.refuse_if_used(text, &image.descriptor)?;
         }
         let mut removed = Vec::new();
         for name in names {
@@ -242,50 +244,75 @@ impl Engine {
                 removed.push(RemovedImage::Untagged(name));
             }
         }
-        self.collect_garbage()?;
-        if last {
+        if is_last {
             removed.push(RemovedImage::Deleted(Digest::of(&image.descriptor)?));
         }
-        Ok(removed)
+        Ok(RemovedImages {
+            removed,
+            left: self.collect_garbage().err(),
+        })
+    }
+
+    /// Refuses to take an image from a container that was made of it.
+    fn refuse_if_used(&self, image: &str, descriptor: &Descriptor) -> Result<(), Error> {
+        let mut parts = vec![descriptor.digest().to_string()];
+        // An index that is damaged leads to nothing: then its own digest has to do.
+        if let Ok(reachable) = self.store.manifests(descriptor) {
+            parts.extend(
+                reachable
+                    .manifests
+                    .iter()
+                    .map(|part| part.digest().to_string()),
+            );
+        }
+        let users = self.containers.list()?;
+        match users
+            .into_iter()
+            .find(|user| parts.contains(&user.config.manifest))
+        {
+            Some(user) => Err(Error::ImageInUse {
+                image: image.to_owned(),
+                container: user.config.name.to_string(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Removes blobs and packed layers that no name and no container needs.
-    fn collect_garbage(&self) -> Result<(), Error> {
+    pub(super) fn collect_garbage(&self) -> Result<(), Error> {
         let mut used = Vec::new();
         for container in self.containers.list()? {
             used.push(Digest::parse(&container.config.manifest)?);
         }
         self.store.collect_garbage(&used)?;
         // What cannot be read may need any layer: then all of them stay.
-        if let Ok((chains, diff_ids)) = self.needed_layers(&used) {
-            self.layers.collect_garbage(&chains, &diff_ids)?;
+        if let Ok(needed) = self.needed(&used) {
+            self.layers
+                .collect_garbage(&needed.chains, &needed.diff_ids)?;
+            self.wasm()?.keep(&needed.programs)?;
         }
         Ok(())
     }
 
-    /// Returns the chains and layers of all named images and of these manifests.
-    fn needed_layers(&self, manifests: &[Digest]) -> Result<(Vec<Digest>, Vec<Digest>), Error> {
-        let (mut chains, mut diff_ids) = (Vec::new(), Vec::new());
-        let mut need = |image: Image| {
-            chains.push(chain_id(&image.config.rootfs.diff_ids));
-            diff_ids.extend(image.config.rootfs.diff_ids);
-        };
+    /// Returns what all named images and these manifests need.
+    fn needed(&self, manifests: &[Digest]) -> Result<Needed, Error> {
+        let mut needed = Needed::default();
         for named in self.store.names()? {
             for part in self.store.manifests(&named.descriptor)?.manifests {
                 if let Document::Manifest(_) = self.store.document(&part)? {
-                    need(self.open_image(&part, None)?);
+                    needed.add(&self.layers, self.open_image(&part, None)?);
                 }
             }
         }
         for manifest in manifests {
             // A container outlives its image only by force.
             match self.open_manifest(manifest) {
-                Ok(image) => need(image),
+                Ok(image) => needed.add(&self.layers, image),
                 Err(Error::NoSuchImage { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok((chains, diff_ids))
+        Ok(needed)
     }
 
     /// Returns the image's files in packed form; packs what is not packed yet.
@@ -309,6 +336,27 @@ impl Engine {
         registries: &Registries,
         progress: &(dyn Fn(TransferEvent) + Sync),
     ) -> Result<PulledImage, Error> {
+        let pulled = match self.pull_once(reference, wanted, registries, progress) {
+            // What is stored here may be damaged, and keeps the right thing from being fetched.
+            Err(error) if error.may_be_damage() && !self.store.discard_damaged()?.is_empty() => {
+                self.pull_once(reference, wanted, registries, progress)
+            }
+            result => result,
+        };
+        // What a failed pull has fetched, or an image that has lost its name to this one.
+        let collected = self.collect_garbage();
+        let pulled = pulled?;
+        collected?;
+        Ok(pulled)
+    }
+
+    fn pull_once(
+        &self,
+        reference: &Reference,
+        wanted: Option<&Platform>,
+        registries: &Registries,
+        progress: &(dyn Fn(TransferEvent) + Sync),
+    ) -> Result<PulledImage, Error> {
         let _leases = (self.store.lease()?, self.layers.lease()?);
         let before = self.store.resolve(reference)?;
         let client = client(registries);
@@ -319,9 +367,16 @@ impl Engine {
             &self.host,
             progress,
         ))?;
-        self.layers.prepare(&self.store, &pulled.image)?;
+        self.open_lower(&pulled.image)?;
         let not_runnable = self.compile_default(&pulled.image)?;
-        self.store.set_name(reference, &pulled.descriptor, now())?;
+        // A digest says all: with it a tag means nothing, as in Docker.
+        let name = match reference.digest() {
+            Some(digest) => reference
+                .without_tag_and_digest()
+                .with_digest(digest.clone()),
+            None => reference.clone(),
+        };
+        self.store.set_name(&name, &pulled.descriptor, now())?;
         Ok(PulledImage {
             up_to_date: before.is_some_and(|before| before.digest() == pulled.descriptor.digest()),
             digest: pulled.digest,
@@ -348,6 +403,27 @@ impl Engine {
         })?;
         let client = client(registries);
         Ok(runtime()?.block_on(client.push(reference, &descriptor, &self.store, progress))?)
+    }
+}
+
+/// What images need beside their blobs.
+#[derive(Default)]
+struct Needed {
+    chains: Vec<Digest>,
+    diff_ids: Vec<Digest>,
+    programs: BTreeSet<[u8; 32]>,
+}
+
+impl Needed {
+    fn add(&mut self, layers: &LayerStore, image: Image) {
+        // An artifact without files has none. An index that is damaged is made anew by the next run, and so is its program.
+        let rootfs = layers.prepared(&image).ok().flatten();
+        if let Some(Ok(index)) = rootfs.map(|rootfs| rootfs.read_index()) {
+            let nodes = (0..index.node_count()).filter_map(|number| index.node(number).ok());
+            self.programs.extend(nodes.filter_map(|node| node.sha256));
+        }
+        self.chains.push(chain_id(&image.config.rootfs.diff_ids));
+        self.diff_ids.extend(image.config.rootfs.diff_ids);
     }
 }
 

@@ -34,7 +34,7 @@ pub use build::{BuildImage, BuiltImage, open_context};
 pub use containers::ContainerSummary;
 pub use error::{Error, Kind};
 pub use images::{
-    ImageSummary, InspectedImage, ListedImage, PulledImage, Registries, RemovedImage,
+    ImageSummary, InspectedImage, ListedImage, PulledImage, Registries, RemovedImage, RemovedImages,
 };
 pub use run::{Prepared, RunContainer};
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use coracle_packager::image::Image;
+use coracle_packager::layer::Rootfs;
 use coracle_runtime::container::{ContainerConfig, Exit, Id, MountConfig, Name, Owned};
 use coracle_runtime::sandbox::wall::{self, Place, WallSpec};
 use coracle_runtime::sandbox::wasm::{self, Outcome};
@@ -129,16 +130,16 @@ impl Engine {
         result
     }
 
-    /// Opens the image's files.
+    /// Opens the image's files in packed form, and packs what is not packed yet or is damaged.
     pub(super) fn open_lower(&self, image: &Image) -> Result<ImageLower, Error> {
         // A collection in another process must not come between finding the files and opening them.
         let _lease = self.layers.lease()?;
-        let rootfs = self.rootfs(image)?;
-        ImageLower::open(&rootfs).map_err(|source| Error::File {
-            doing: "opening the packed image",
-            path: rootfs.index.clone(),
-            source,
-        })
+        self.rootfs(image)
+            .and_then(|rootfs| open(&rootfs))
+            .or_else(|_| {
+                self.layers.discard(image)?;
+                open(&self.rootfs(image)?)
+            })
     }
 
     /// Puts the sandbox together and runs the guest in it.
@@ -191,6 +192,14 @@ impl Engine {
         recorded?;
         Ok(exit_of(&outcome))
     }
+}
+
+fn open(rootfs: &Rootfs) -> Result<ImageLower, Error> {
+    ImageLower::open(rootfs).map_err(|source| Error::File {
+        doing: "opening the packed image",
+        path: rootfs.index.clone(),
+        source,
+    })
 }
 
 /// Adds what was granted to the guest's file system.

@@ -191,3 +191,26 @@ fn what_is_not_there_is_named() {
     assert!(output.errors().contains("missing"), "{}", output.errors());
     assert_eq!(world.ok(&["images", "-q"]), "");
 }
+
+#[test]
+fn two_names_of_one_id_are_one_image() {
+    let world = World::new();
+    world.guest_image("exit7");
+    world.ok(&["tag", "exit7", "other:1"]);
+    world.guest_image("cat");
+    world.ok(&["tag", "exit7", "third"]);
+    let id = world.ok(&["images", "-q", "exit7"]);
+    let id = id.trim_end();
+    world.ok(&["inspect", id]);
+    world.run(&["run", "--rm", id]).expect_code(7, &["run"]);
+    let digest = world.json(&["inspect", "exit7"])[0]["Descriptor"]["digest"]
+        .as_str()
+        .expect("a digest")
+        .to_owned();
+    for name in ["app@", "app:1@"] {
+        let name = format!("{name}{digest}");
+        world.refused(&["tag", "exit7", &name]);
+        let context = world.context("context", &crate::fixtures::only("exit7"), &["exit7"], &[]);
+        world.refused(&["build", "-q", "-t", &name, &context]);
+    }
+}

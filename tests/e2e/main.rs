@@ -26,6 +26,7 @@ mod files;
 mod images;
 mod inspect;
 mod invalid;
+mod repair;
 mod run;
 mod stdio;
 mod tools;

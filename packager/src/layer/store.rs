@@ -133,6 +133,8 @@ impl LayerStore {
         let _packing = self.lock("packing", File::lock)?;
         for layer in image.tar_layers()? {
             if !self.has_layer(layer.diff_id)? {
+                // Half of a layer, which somebody else has left.
+                self.set_aside(&self.layer_dir(layer.diff_id), &lease)?;
                 pack(self, store, &layer, &lease)?;
             }
         }
@@ -182,7 +184,36 @@ impl LayerStore {
     }
 
     pub(super) fn has_layer(&self, diff_id: &Digest) -> Result<bool, LayerError> {
-        exists(&self.layer_dir(diff_id).join(INDEX))
+        let dir = self.layer_dir(diff_id);
+        Ok(exists(&dir.join(INDEX))? && exists(&dir.join(TAR))?)
+    }
+
+    /// Removes the packed form of an image, so that the next [`LayerStore::prepare`] makes it anew from the blobs. Who has it
+    /// open keeps it.
+    ///
+    /// # Errors
+    ///
+    /// Something cannot be removed.
+    pub fn discard(&self, image: &Image) -> Result<(), LayerError> {
+        let lease = self.lease()?;
+        let _packing = self.lock("packing", File::lock)?;
+        let rootfs = self.rootfs(&image.config.rootfs.diff_ids);
+        let files = [&rootfs.index].into_iter().chain(&rootfs.layers);
+        for directory in files.filter_map(|file| file.parent()) {
+            self.set_aside(directory, &lease)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a directory if it is there: out of sight first, so that nobody sees half of it.
+    fn set_aside(&self, directory: &Path, lease: &LayerLease) -> Result<(), LayerError> {
+        let aside = self.temp_dir(lease)?;
+        match fs::rename(directory, aside.file("removed")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(LayerError::io("removing", directory)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn rootfs(&self, diff_ids: &[Digest]) -> Rootfs {

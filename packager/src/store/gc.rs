@@ -1,5 +1,5 @@
 use std::collections::HashSet;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use cap_std::fs::DirEntry;
@@ -9,6 +9,7 @@ use super::Store;
 use super::error::{Context as _, StoreError};
 use super::layout::{BLOBS, INGEST};
 use super::lock::Lease;
+use super::reader::store_error;
 use crate::digest::Digest;
 use crate::image::Limits;
 use crate::media_type::Kind;
@@ -67,11 +68,53 @@ impl Store {
         Ok(freed)
     }
 
+    /// Reads every blob and removes those whose bytes do not have their digest: they are of no use, and keep the right ones
+    /// from being fetched. Returns their digests.
+    ///
+    /// # Errors
+    ///
+    /// A blob cannot be read or removed.
+    pub fn discard_damaged(&self) -> Result<Vec<Digest>, StoreError> {
+        let mut damaged = Vec::new();
+        for algorithm in ["sha256", "sha512"] {
+            self.sweep(&format!("{BLOBS}/{algorithm}"), &mut |entry| {
+                let name = entry.file_name();
+                let hex = name.to_str().unwrap_or_default();
+                let Ok(digest) = Digest::parse(&format!("{algorithm}:{hex}")) else {
+                    return Ok(());
+                };
+                if !self.is_whole(&digest).map_err(io::Error::other)? {
+                    entry.remove_file()?;
+                    damaged.push(digest);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(damaged)
+    }
+
+    /// Do the blob's bytes have its digest? One that is gone meanwhile is not damaged.
+    fn is_whole(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let mut reader = match self.open_blob(digest) {
+            Err(StoreError::Missing { .. }) => return Ok(true),
+            opened => opened?,
+        };
+        match io::copy(&mut reader, &mut io::sink()) {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                match store_error(error, || self.path(super::layout::blob_path(digest))) {
+                    StoreError::WrongDigest { .. } | StoreError::WrongSize { .. } => Ok(false),
+                    error => Err(error),
+                }
+            }
+        }
+    }
+
     /// Calls `visit` for each entry of a directory that may be absent.
     fn sweep(
         &self,
         directory: &str,
-        visit: &mut dyn FnMut(&DirEntry) -> std::io::Result<()>,
+        visit: &mut dyn FnMut(&DirEntry) -> io::Result<()>,
     ) -> Result<(), StoreError> {
         let path = || self.path(directory);
         let entries = match self.dir().read_dir(directory) {

@@ -124,7 +124,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `index.json`, or the manifest of a named image, cannot be read.
+    /// `index.json` cannot be read.
     pub fn find(&self, text: &str) -> Result<Vec<NamedImage>, StoreError> {
         let names = self.names()?;
         if let Ok(reference) = Reference::parse(text).map(Reference::or_latest) {
@@ -142,7 +142,8 @@ impl Store {
         };
         let mut found = Vec::new();
         for image in names {
-            if self.has_id(&image.descriptor, start)? {
+            // A damaged image has no ID, and must not hide the others.
+            if self.has_id(&image.descriptor, start).unwrap_or(false) {
                 found.push(image);
             }
         }

@@ -386,7 +386,13 @@ impl ContainerStore {
             }
         }
         found.retain(|container| {
-            !container.config.auto_remove || matches!(container.state(), Ok(State::Running { .. }))
+            let ended = container.config.auto_remove
+                && !matches!(container.state(), Ok(State::Running { .. }));
+            if ended {
+                // Whoever cannot remove it, such as another user, still does not see it.
+                drop(self.discard(&container.dir, Some(&container.config.name)));
+            }
+            !ended
         });
         found.sort_by(|a, b| {
             b.config

@@ -11,6 +11,7 @@ use super::super::error::{Failure, with_causes};
 use super::super::progress::Progress;
 use super::super::{Exit, registries, ui};
 use super::printing;
+use super::tag::new_name;
 use crate::engine::{BuildImage, BuiltImage, Engine, open_context};
 
 /// Largest Dockerfile that is read, in bytes; the packager refuses it long before.
@@ -48,12 +49,14 @@ pub(in super::super) struct Args {
 }
 
 pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure> {
-    let names = args
-        .tags
-        .iter()
-        .map(|name| Ok(Reference::parse(name)?.or_latest()));
-    let names = names.collect::<Result<Vec<_>, Failure>>()?;
+    let names = args.tags.iter().map(|name| new_name(name));
+    let names = names.collect::<Result<Vec<_>, _>>()?;
     let built = build(engine, &args, names.clone())?;
+    if names.is_empty() {
+        ui::warning(
+            "the image has no name, and goes with the next image that is removed or replaced: name it with --tag",
+        );
+    }
     if args.quiet {
         ui::line(&built.image.config_digest.to_string()).map_err(printing)?;
     } else {

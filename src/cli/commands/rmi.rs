@@ -1,9 +1,9 @@
 //! `coracle rmi`
 
-use super::super::error::Failure;
+use super::super::error::{Failure, with_causes};
 use super::super::{Exit, ui};
 use super::{for_each, printing};
-use crate::engine::{Engine, RemovedImage};
+use crate::engine::{Engine, RemovedImage, RemovedImages};
 
 /// Remove images
 ///
@@ -20,12 +20,19 @@ pub(in super::super) struct Args {
 
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
     Ok(for_each(&args.images, |image| {
-        for removed in engine.remove_image(image, args.force)? {
+        let RemovedImages { removed, left } = engine.remove_image(image, args.force)?;
+        for removed in removed {
             let line = match removed {
                 RemovedImage::Untagged(name) => format!("Untagged: {}", name.familiar()),
                 RemovedImage::Deleted(digest) => format!("Deleted: {digest}"),
             };
             ui::line(&line).map_err(printing)?;
+        }
+        if let Some(error) = left {
+            ui::warning(&format!(
+                "files that nothing needs stay: {}",
+                with_causes(&error)
+            ));
         }
         Ok(())
     }))

@@ -18,14 +18,16 @@ pub(in super::super) struct Args {
 }
 
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
-    let target = Reference::parse(&args.target)?;
-    if target.digest().is_some() {
-        return Err(Failure::usage(format!(
-            "naming an image {:?}: a digest cannot be given to an image",
-            args.target
-        ))
-        .with_hint("leave out the part from `@` on"));
-    }
-    engine.tag(&args.source, &target.or_latest())?;
+    engine.tag(&args.source, &new_name(&args.target)?)?;
     Ok(Exit::Success)
+}
+
+/// Returns the name that the text gives to an image.
+pub(super) fn new_name(text: &str) -> Result<Reference, Failure> {
+    let name = Reference::parse(text)?;
+    if name.digest().is_some() {
+        let problem = format!("naming an image {text:?}: a digest cannot be given to an image");
+        return Err(Failure::usage(problem).with_hint("leave out the part from `@` on"));
+    }
+    Ok(name.or_latest())
 }

@@ -5,6 +5,7 @@
 //! wasmtime checks its head: version, settings, processor. A file that was damaged in the middle is not noticed, as with
 //! any program on the disk.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -132,6 +133,40 @@ impl Cache {
             fs::remove_file(&temporary).ok();
         }
         written
+    }
+
+    /// Removes compiled code of programs that are not among these. One that is needed after all is compiled again.
+    pub(super) fn keep(&self, programs: &BTreeSet<[u8; 32]>) -> Result<(), LoadError> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(self.failed("listing", source)),
+        };
+        let kept: BTreeSet<PathBuf> = programs.iter().map(|program| self.path(program)).collect();
+        for entry in entries {
+            let path = entry
+                .map_err(|source| self.failed("listing", source))?
+                .path();
+            let is_code = path.extension().is_some_and(|end| end == "cwasm");
+            if !is_code || kept.contains(&path) {
+                continue;
+            }
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.failed("removing from", error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, doing: &'static str, source: io::Error) -> LoadError {
+        LoadError::Cache {
+            doing,
+            path: self.dir.clone(),
+            source,
+        }
     }
 
     /// Removes what dead processes left. Whatever fails here is tried again at the next compilation.

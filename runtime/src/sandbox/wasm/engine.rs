@@ -1,5 +1,6 @@
 //! wasmtime's settings, and compiled code: made once, loaded afterwards.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -75,6 +76,14 @@ impl WasmEngine {
     /// [`LoadError::Untrusted`] when others could have written it.
     pub fn is_prepared(&self, sha256: &[u8; 32]) -> Result<bool, LoadError> {
         self.cache.contains(sha256)
+    }
+
+    /// Removes compiled code of programs that are not among these. One that is needed after all is compiled again.
+    ///
+    /// # Errors
+    /// [`LoadError::Cache`] when the cache can't be read or changed.
+    pub fn keep(&self, programs: &BTreeSet<[u8; 32]>) -> Result<(), LoadError> {
+        self.cache.keep(programs)
     }
 
     /// Compiles a program into the cache, unless it is there, on all processors.
