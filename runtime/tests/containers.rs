@@ -64,7 +64,7 @@ fn a_container_runs_and_then_has_ended() {
     let root = tempfile::tempdir().expect("a temporary directory");
     let store = ContainerStore::new(root.path());
     assert!(
-        store.list().expect("list").is_empty(),
+        store.list().expect("list").containers.is_empty(),
         "nothing there is no error"
     );
     let mut owned = create(&store, "web", false);
@@ -183,7 +183,7 @@ fn an_ephemeral_container_is_gone_when_it_ends() {
     fs::create_dir(upper.join("dir")).expect("create");
     fs::write(upper.join("dir/file"), "data").expect("write");
     assert_eq!(
-        store.list().expect("list").len(),
+        store.list().expect("list").containers.len(),
         1,
         "it is listed while it runs"
     );
@@ -194,7 +194,7 @@ fn an_ephemeral_container_is_gone_when_it_ends() {
         })
         .expect("finish");
     drop(owned);
-    assert!(store.list().expect("list").is_empty());
+    assert!(store.list().expect("list").containers.is_empty());
     assert_eq!(entries(&upper), [""; 0], "its files are gone at once");
     let owned = create(&store, "once", true);
     let ephemeral = entries(&root.path().join("ephemeral"));
@@ -225,27 +225,98 @@ fn what_a_killed_create_left_does_not_last() {
     let root = tempfile::tempdir().expect("a temporary directory");
     let store = ContainerStore::new(root.path());
     drop(create(&store, "first", true));
-    // Killed between name and directory, and while making the directory.
+    // Killed between name and directory, and while making the directory, before and after it had its lock.
     let names = root.path().join("names");
-    let id = Id::from_random([9; 32]);
-    fs::write(names.join("web"), id.as_str()).expect("write");
+    let staging = root.path().join("staging");
+    let half = |byte: u8, name: &str| {
+        let id = Id::from_random([byte; 32]);
+        fs::write(names.join(name), id.as_str()).expect("write");
+        staging.join(format!("{id}.new"))
+    };
+    half(7, "web");
+    let bare = half(8, "bare");
+    fs::create_dir(&bare).expect("create");
+    let locked = half(9, "free");
+    fs::create_dir(&locked).expect("create");
+    fs::write(locked.join("state"), "").expect("write");
     fs::write(names.join("torn"), "").expect("write");
-    let half = root.path().join("ephemeral").join(format!("{id}.new"));
-    fs::create_dir(&half).expect("create");
-    assert!(
-        matches!(
-            store.create_owned(config("web", true)),
-            Err(ContainerError::NameInUse { .. })
-        ),
-        "its creator may still be at work"
-    );
-    for left in [&names.join("web"), &names.join("torn"), &half] {
+    for name in ["web", "bare", "torn"] {
+        let error = store
+            .create_owned(config(name, false))
+            .expect_err("its creator may still be at work");
+        assert!(matches!(error, ContainerError::NameInUse { .. }), "{error}");
+    }
+    assert!(!locked.exists(), "its maker's lock is gone");
+    for left in [
+        &names.join("web"),
+        &names.join("bare"),
+        &names.join("free"),
+        &names.join("torn"),
+        &bare,
+    ] {
         make_old(left);
     }
-    drop(create(&store, "sweeper", true));
-    drop(create(&store, "web", true));
-    drop(create(&store, "torn", true));
-    assert!(!half.exists());
+    for name in ["web", "bare", "free", "torn"] {
+        drop(create(&store, name, false));
+    }
+    assert_eq!(entries(&staging), [""; 0]);
+}
+
+#[test]
+fn a_killed_remove_is_finished_by_the_next_command() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    let killed = create(&store, "gone", false);
+    let id = killed.container.config.id.as_str();
+    let dead = root.path().join("staging").join(format!("{id}.dead"));
+    fs::rename(root.path().join("containers").join(id), &dead).expect("rename");
+    fs::write(dead.join("upper/file"), "data").expect("write");
+    drop(killed);
+    make_old(&root.path().join("names/gone"));
+    drop(create(&store, "gone", false));
+    assert!(!dead.exists());
+}
+
+#[test]
+fn no_depth_of_directories_keeps_a_container_from_going() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    let mut owned = create(&store, "deep", true);
+    let mut dir = cap_std::fs::Dir::open_ambient_dir(
+        owned.container.upper_path(),
+        cap_std::ambient_authority(),
+    )
+    .expect("open");
+    for depth in 0..5000 {
+        dir.create_dir("d").expect("create");
+        dir.write(format!(".moved-{depth}"), "in the way")
+            .expect("write");
+        dir = dir.open_dir("d").expect("open");
+    }
+    owned
+        .finish(&Exit {
+            code: 0,
+            reason: None,
+        })
+        .expect("finish");
+    assert_eq!(entries(&owned.container.upper_path()), [""; 0]);
+}
+
+#[test]
+fn what_the_walled_process_writes_does_not_say_whom_to_kill() {
+    use std::io::Write;
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    let owned = create(&store, "web", false);
+    let mut state = owned.record.file();
+    state
+        .write_all(b"{\"pid\":1,\"started\":1,\"walls\":null}\n")
+        .expect("write");
+    let found = store.find("web").expect("found").state().expect("state");
+    assert!(
+        matches!(found, State::Running { pid, .. } if pid == std::process::id()),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -286,17 +357,29 @@ fn a_damaged_config_is_named() {
         .join(owned.container.config.id.as_str())
         .join("config.json");
     fs::write(&path, "{").expect("write");
-    let error = store.list().expect_err("damaged");
+    create(&store, "other", false);
+    fs::write(root.path().join("containers/stray"), "").expect("write");
+    let listing = store.list().expect("list");
+    assert_eq!(listing.containers.len(), 1, "the others are still there");
+    let [error] = &listing.damaged[..] else {
+        panic!("{listing:?}");
+    };
     assert!(error.to_string().contains("config.json"), "{error}");
-    let mut config = config("web", false);
-    config.version = 99;
-    fs::write(&path, serde_json::to_vec(&config).expect("serialise")).expect("write");
+    let mut newer = config("web", false);
+    newer.version = 99;
+    fs::write(&path, serde_json::to_vec(&newer).expect("serialise")).expect("write");
+    let damaged = store.list().expect("list").damaged;
     assert!(matches!(
-        store.list(),
-        Err(ContainerError::UnknownVersion {
+        damaged[..],
+        [ContainerError::UnknownVersion {
             got: 99,
             want: 1,
             ..
-        })
+        }]
     ));
+    let id = owned.container.config.id.clone();
+    assert!(!store.remove_damaged(&id).expect("it runs"));
+    drop(owned);
+    assert!(store.remove_damaged(&id).expect("removed"));
+    assert!(store.list().expect("list").damaged.is_empty());
 }

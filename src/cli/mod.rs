@@ -96,6 +96,9 @@ impl Cli {
         if let Command::Version(args) = &self.command {
             return commands::version::run(args);
         }
+        if matches!(self.command, Command::Run(_)) {
+            coracle_runtime::sys::close_inherited_files();
+        }
         let engine = open_engine(self.root)?;
         match self.command {
             Command::Build(args) => commands::build::run(&engine, args),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use coracle_packager::registry::{Anonymous, CredentialSource, DockerConfig};
 
 use super::error::Failure;
+use super::ui;
 use crate::engine::{Registries, dirs};
 
 /// Reads the user's credentials. No file means no credentials.
@@ -34,6 +35,13 @@ fn read(path: &Path) -> Result<Arc<dyn CredentialSource>, Failure> {
             .with_hint("mend the file, or move it away to go without credentials")),
         },
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Arc::new(Anonymous))
+        }
+        // Another user's, such as root's under `sudo`: many images need none.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            ui::warning(&format!(
+                "going on without credentials: reading {file}: {error}"
+            ));
             Ok(Arc::new(Anonymous))
         }
         Err(source) => Err(Failure::Io {

@@ -14,18 +14,19 @@ pub struct ContainerSummary {
 }
 
 impl Engine {
-    /// Lists all containers, newest first.
+    /// Lists all containers, newest first, and says what is wrong with those that cannot be read.
     ///
     /// # Errors
     ///
     /// What the file system says.
-    pub fn list_containers(&self) -> Result<Vec<ContainerSummary>, Error> {
+    pub fn list_containers(&self) -> Result<(Vec<ContainerSummary>, Vec<Error>), Error> {
         let mut all = Vec::new();
-        for container in self.containers.list()? {
+        let listing = self.containers.list()?;
+        for container in listing.containers {
             let state = container.state()?;
             all.push(ContainerSummary { container, state });
         }
-        Ok(all)
+        Ok((all, listing.damaged.into_iter().map(Error::from).collect()))
     }
 
     /// Finds one container by its id, its name, or the beginning of its id.
@@ -45,8 +46,15 @@ impl Engine {
     ///
     /// If none or several match, or it runs and `force` was not said.
     pub fn remove_container(&self, text: &str, force: bool) -> Result<(), Error> {
-        let container = self.containers.find(text)?;
-        self.containers.remove(&container, force)?;
+        match self.containers.find(text) {
+            Ok(container) => self.containers.remove(&container, force)?,
+            Err(error) => {
+                let id = text.parse();
+                if !id.is_ok_and(|id| self.containers.remove_damaged(&id).unwrap_or(false)) {
+                    return Err(error.into());
+                }
+            }
+        }
         // It may have been the last that needed its image.
         self.collect_garbage()
     }

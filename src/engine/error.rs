@@ -194,8 +194,14 @@ impl Error {
             Self::SeveralNames { .. } => "give the name to remove, or use `rmi --force` to remove all".to_owned(),
             Self::NoCommand { .. } => "name the program after the image, such as `coracle run IMAGE /app.wasm`".to_owned(),
             Self::ProgramNotFound { .. } => "check the ENTRYPOINT with `coracle inspect IMAGE`, or choose another with `--entrypoint`".to_owned(),
-            Self::Mount { .. } => "create the host path first; it is not created for you".to_owned(),
+            Self::Mount { source, .. } if source.kind() == std::io::ErrorKind::NotFound => "create the host path first; it is not created for you".to_owned(),
             Self::Container(ContainerError::NameInUse { name, .. }) => format!("choose another --name, or remove that container with `coracle rm {name}`"),
+            Self::Container(
+                ContainerError::BadConfig { path, .. } | ContainerError::UnknownVersion { path, .. },
+            ) => {
+                let id = path.parent().and_then(std::path::Path::file_name).unwrap_or_default();
+                format!("remove the container with `coracle rm {}`", id.display())
+            }
             Self::Container(ContainerError::Running { .. }) => "stop it first, or use `rm --force`".to_owned(),
             Self::Container(ContainerError::NotFound { .. }) => "list all containers with `coracle ps -a`".to_owned(),
             Self::Store(

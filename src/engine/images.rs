@@ -267,6 +267,7 @@ impl Engine {
         }
         let users = self.containers.list()?;
         match users
+            .containers
             .into_iter()
             .find(|user| parts.contains(&user.config.manifest))
         {
@@ -281,7 +282,12 @@ impl Engine {
     /// Removes blobs and packed layers that no name and no container needs.
     pub(super) fn collect_garbage(&self) -> Result<(), Error> {
         let mut used = Vec::new();
-        for container in self.containers.list()? {
+        let containers = self.containers.list()?;
+        // One that cannot be read may need any image.
+        if let Some(damaged) = containers.damaged.into_iter().next() {
+            return Err(damaged.into());
+        }
+        for container in containers.containers {
             used.push(Digest::parse(&container.config.manifest)?);
         }
         self.store.collect_garbage(&used)?;

@@ -19,7 +19,7 @@ use coracle_runtime::sandbox::wasm::{self, Outcome};
 use coracle_runtime::spec::{ContainerSpec, Stdin};
 use coracle_runtime::sys;
 use coracle_runtime::vfs::{
-    Access, Errno, File, GuestFs, GuestFsBuilder, MountSource, Node, OpenOptions,
+    Access, Errno, File, FileKind, GuestFs, GuestFsBuilder, MountSource, Node, OpenOptions,
 };
 
 use super::lower::ImageLower;
@@ -153,7 +153,7 @@ impl Engine {
     ) -> Result<Exit, Error> {
         let config = owned.container.config.clone();
         let (upper, work) = owned.open_upper()?;
-        let wall = wall_around(owned);
+        let wall = wall_around(owned, &mounts)?;
         let builder = GuestFs::builder(lower)
             .upper(upper, work)
             .read_only(config.read_only);
@@ -221,21 +221,30 @@ fn with_mounts(
         })
 }
 
-/// Says what of the host the process may still reach: the container's own files, and what was mounted.
-fn wall_around(owned: &Owned) -> WallSpec {
+/// Says what of the host the process may still reach: the container's own files, and what was mounted. Mounts are named by what
+/// was opened, so that both walls mean the same even if somebody moves another thing to that path meanwhile.
+fn wall_around(owned: &Owned, mounts: &[MountSource]) -> Result<WallSpec, Error> {
     let container = &owned.container;
     let mut wall = WallSpec::default();
     wall.read_write
         .extend([container.upper_path(), container.work_path()].map(Place::Path));
-    for mount in &container.config.mounts {
-        let place = Place::Path(mount.source.clone().into());
+    for (mount, source) in container.config.mounts.iter().zip(mounts) {
+        let handle = source.try_clone().map_err(|source| Error::Mount {
+            path: mount.source.clone().into(),
+            target: mount.target.clone(),
+            source,
+        })?;
+        let place = Place::Handle(match handle {
+            MountSource::Directory(dir) => dir.into_std_file(),
+            MountSource::File(file) => file,
+        });
         if mount.read_only {
-            wall.read.push(place)
+            wall.read.push(place);
         } else {
-            wall.read_write.push(place)
+            wall.read_write.push(place);
         }
     }
-    wall
+    Ok(wall)
 }
 
 /// Decides everything about the container.
@@ -283,23 +292,21 @@ fn open_mount(mount: &mut MountConfig) -> Result<MountSource, Error> {
         source,
     };
     let real = path.canonicalize().map_err(failed)?;
-    let source = if real.is_dir() {
+    // Looked at first: opening a pipe would wait for its other end.
+    let kind = fs::metadata(&real).map_err(failed)?.file_type();
+    let source = if kind.is_dir() {
         let dir = Dir::open_ambient_dir(&real, ambient_authority()).map_err(failed)?;
         MountSource::Directory(dir)
+    } else if kind.is_file() {
+        let mut options = fs::File::options();
+        options.read(true).write(!mount.read_only);
+        MountSource::File(options.open(&real).map_err(failed)?)
     } else {
-        let file = fs::File::options()
-            .read(true)
-            .write(!mount.read_only)
-            .open(&real)
-            .map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            let problem = "neither a folder nor a regular file";
-            return Err(failed(std::io::Error::new(
-                std::io::ErrorKind::InvalidInput,
-                problem,
-            )));
-        }
-        MountSource::File(file)
+        let problem = "neither a folder nor a regular file";
+        return Err(failed(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            problem,
+        )));
     };
     mount.source = real.into_os_string().into_string().map_err(|_| {
         failed(std::io::Error::new(
@@ -318,8 +325,15 @@ fn make_working_directory(fs: &GuestFs, cwd: &str) -> Result<(), Error> {
     };
     let root = fs.root();
     let path = cwd.trim_matches('/');
-    if path.is_empty() || root.stat_at(path.as_bytes(), true).is_ok() {
+    if path.is_empty() {
         return Ok(());
+    }
+    if let Ok(stat) = root.stat_at(path.as_bytes(), true) {
+        return if stat.kind == FileKind::Directory {
+            Ok(())
+        } else {
+            Err(failed(Errno::NotDir))
+        };
     }
     let ends = path
         .match_indices('/')

@@ -172,3 +172,58 @@ fn the_version_is_told() {
         "asking for the version makes no data folder"
     );
 }
+
+#[test]
+fn what_is_neither_folder_nor_file_is_not_mounted() {
+    let world = World::new();
+    world.guest_image("exit7");
+    let pipe = world.path("pipe");
+    world.tool_ok("mkfifo", &[&pipe]);
+    for mode in ["ro", "rw"] {
+        let mount = format!("{}:/pipe:{mode}", pipe.display());
+        let message = world.refused(&["run", "--rm", "-v", &mount, "exit7"]);
+        assert!(
+            message.contains("neither a folder nor a regular file"),
+            "{message}"
+        );
+    }
+    let message = world.refused(&["run", "--rm", "-w", "/exit7.wasm", "exit7"]);
+    assert!(message.contains("/exit7.wasm"), "{message}");
+}
+
+#[test]
+fn a_damaged_container_hides_no_other_and_can_be_removed() {
+    let world = World::new();
+    world.guest_image("exit7");
+    for name in ["one", "two"] {
+        world
+            .run(&["run", "--name", name, "exit7"])
+            .expect_code(7, &["run"]);
+    }
+    let id = world.json(&["inspect", "one"])[0]["Id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    fs::write(
+        world
+            .root()
+            .join("containers")
+            .join(&id)
+            .join("config.json"),
+        "",
+    )
+    .expect("the disk loses it");
+    let listed = world
+        .run(&["ps", "-a", "--format", "json"])
+        .expect_code(1, &["ps"]);
+    assert!(listed.text().contains("\"two\""), "{}", listed.text());
+    assert!(
+        listed.errors().contains(&format!("coracle rm {id}")),
+        "{}",
+        listed.errors()
+    );
+    world.ok(&["rm", &id]);
+    world.ok(&["rm", "two"]);
+    world.ok(&["rmi", "exit7"]);
+    assert_eq!(world.ok(&["ps", "-a", "-q"]), "");
+}

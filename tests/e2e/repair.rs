@@ -87,7 +87,8 @@ fn a_damaged_image_does_not_keep_others_from_going() {
 fn what_was_packed_is_packed_again() {
     let world = World::new();
     world.guest_image("exit7");
-    let harms: [(&str, &str, fn(&Path)); 5] = [
+    type Harm = (&'static str, &'static str, fn(&Path));
+    let harms: [Harm; 5] = [
         ("tar gone", "layer.tar", |file| {
             fs::remove_file(file).expect("remove")
         }),

@@ -6,16 +6,19 @@
 //!
 //! ```text
 //! <root>/containers/<id>/   config.json   frozen at create
-//!                           state         locked by the running process; says who it is, and later how the guest ended
+//!                           owner         the process that runs it, as long as state is locked
+//!                           state         locked by that process; says since when, and later how the guest ended
 //!                           upper/ work/  the container's own files
 //! <root>/ephemeral/<id>/    the same for containers that are removed when they end
+//! <root>/staging/           directories in the making or in removal; swept by whoever comes next
 //! <root>/names/<name>       the id that has the name
 //! ```
 
 mod config;
 mod record;
 mod store;
+mod sweep;
 
 pub use config::{ContainerConfig, Id, MountConfig, Name};
 pub use record::{Exit, Record};
-pub use store::{Container, ContainerError, ContainerStore, Owned, State};
+pub use store::{Container, ContainerError, ContainerStore, Listing, Owned, State};

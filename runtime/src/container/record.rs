@@ -47,10 +47,9 @@ impl Exit {
     }
 }
 
-/// Who runs or ran a container, since when, and behind which walls.
+/// Since when a container runs or ran, and behind which walls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Start {
-    pub(super) pid: u32,
     pub(super) started: i64,
     pub(super) walls: Value,
 }
@@ -156,7 +155,6 @@ mod tests {
         let life = Life::read(&path).expect("read");
         assert!(life.running && life.start.is_none() && life.exit.is_none());
         let start = Start {
-            pid: 7,
             started: 1_700_000_000,
             walls: serde_json::json!({"up": true}),
         };
@@ -178,7 +176,7 @@ mod tests {
         for rubbish in [
             &b"\0\0\0"[..],
             b"{",
-            b"{\"code\":700}\n{\"pid\":\"x\"}",
+            b"{\"code\":700}\n{\"started\":\"x\"}",
             b"[]",
             b"",
             b"\xff\n\n",

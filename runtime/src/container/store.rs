@@ -9,6 +9,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::record::{Life, Start, is_running};
+use super::sweep::{self, NEW};
 use super::{ContainerConfig, Exit, Id, Name, Record};
 use crate::sys;
 
@@ -96,7 +97,7 @@ pub enum ContainerError {
     },
 }
 
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ContainerError {
+pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ContainerError {
     let path = path.to_owned();
     move |source| ContainerError::File {
         doing,
@@ -142,6 +143,15 @@ pub struct Container {
     dir: PathBuf,
 }
 
+/// All containers that can be read, and what is wrong with the others.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The containers.
+    pub containers: Vec<Container>,
+    /// Why others could not be read.
+    pub damaged: Vec<ContainerError>,
+}
+
 /// A container that this process runs. Nobody else can while this value lives.
 #[derive(Debug)]
 pub struct Owned {
@@ -153,21 +163,13 @@ pub struct Owned {
 }
 
 const CONFIG: &str = "config.json";
-const STATE: &str = "state";
+const OWNER: &str = "owner";
+pub(super) const STATE: &str = "state";
 const UPPER: &str = "upper";
 const WORK: &str = "work";
-/// A directory in the making or in removal has one of these suffixes, so that no listing takes it for a container.
-const NEW: &str = "new";
-const DEAD: &str = "dead";
 
 /// Largest config that is read, in bytes. The largest environment that Linux passes to a program is 2 MiB.
 const LARGEST_CONFIG: u64 = 4 << 20;
-
-/// How many ended ephemeral containers one create clears away, so that a start never waits for thousands of them.
-const SWEEP_AT_MOST: usize = 16;
-
-/// How long a half-made directory is left alone: longer than any create takes.
-const STALE: Duration = Duration::from_secs(60);
 
 /// How long a killed process may take to be gone.
 const KILL_GRACE: Duration = Duration::from_secs(10);
@@ -180,16 +182,21 @@ impl ContainerStore {
         }
     }
 
-    fn kept(&self) -> PathBuf {
+    pub(super) fn kept(&self) -> PathBuf {
         self.root.join("containers")
     }
 
-    fn ephemeral(&self) -> PathBuf {
+    pub(super) fn ephemeral(&self) -> PathBuf {
         self.root.join("ephemeral")
     }
 
-    fn names(&self) -> PathBuf {
+    pub(super) fn names(&self) -> PathBuf {
         self.root.join("names")
+    }
+
+    /// Where directories are that come or go: in the making, or being removed.
+    pub(super) fn staging(&self) -> PathBuf {
+        self.root.join("staging")
     }
 
     fn home_of(&self, config: &ContainerConfig) -> PathBuf {
@@ -207,13 +214,10 @@ impl ContainerStore {
     ///
     /// [`ContainerError::NameInUse`], or what the file system says. Nothing is left behind.
     pub fn create_owned(&self, config: ContainerConfig) -> Result<Owned, ContainerError> {
-        let home = self.home_of(&config);
-        let parent = home.parent().expect("it was joined to a parent just now");
-        if config.auto_remove {
-            self.sweep(parent)?;
-        }
+        self.sweep();
         self.claim_name(&config)?;
-        let built = build_home(&home, &config);
+        let home = self.home_of(&config);
+        let built = self.build_home(&home, &config);
         if built.is_err() {
             // The first error is the one to report.
             drop(fs::remove_file(self.names().join(config.name.as_str())));
@@ -250,121 +254,58 @@ impl ContainerStore {
         }
     }
 
-    /// Frees a name whose container is gone or ended unseen; says who has it otherwise.
-    fn release_stale_name(&self, name: &Name, path: &Path) -> Result<(), ContainerError> {
-        let text = match read_bounded(path, 256) {
-            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(failed("reading", path)(error)),
-        };
-        let free = |path: &Path| match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("removing", path)(error))
-            }
-            _ => Ok(()),
-        };
-        // An empty or torn file names nobody, once its writer has had time to write it.
-        let Ok(id) = text.parse::<Id>() else {
-            return if is_older_than(path, STALE) {
-                free(path)
-            } else {
-                Err(ContainerError::NameInUse {
-                    name: name.clone(),
-                    id: Id::from_random([0; 32]),
-                })
-            };
-        };
-        let kept = self.kept().join(id.as_str());
-        let ephemeral = self.ephemeral().join(id.as_str());
-        let in_the_making = |home: &Path| home.with_extension(NEW).exists();
-        if kept.exists() || in_the_making(&kept) || in_the_making(&ephemeral) {
-            return Err(ContainerError::NameInUse {
-                name: name.clone(),
-                id,
-            });
-        }
-        if ephemeral.exists() {
-            if is_running(&ephemeral.join(STATE)).map_err(failed("locking", &ephemeral))? {
-                return Err(ContainerError::NameInUse {
-                    name: name.clone(),
-                    id,
-                });
-            }
-            return self.discard(&ephemeral, Some(name));
-        }
-        if is_older_than(path, STALE) {
-            return free(path);
-        }
-        // Its creator may be between the two steps.
-        Err(ContainerError::NameInUse {
-            name: name.clone(),
-            id,
-        })
-    }
-
-    /// Clears ended ephemeral containers and what a killed create left, a bounded number of them.
-    fn sweep(&self, parent: &Path) -> Result<(), ContainerError> {
-        let entries = match fs::read_dir(parent) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(failed("listing", parent)(error)),
-        };
-        for entry in entries.take(SWEEP_AT_MOST) {
-            let path = entry.map_err(failed("listing", parent))?.path();
-            let finished = match path.extension().and_then(|suffix| suffix.to_str()) {
-                None => !is_running(&path.join(STATE)).unwrap_or(true),
-                Some(DEAD) => true,
-                Some(NEW) => {
-                    is_older_than(&path, STALE) && !is_running(&path.join(STATE)).unwrap_or(false)
+    /// Makes a container's directory out of sight, whole and locked, then moves it into place.
+    fn build_home(
+        &self,
+        home: &Path,
+        config: &ContainerConfig,
+    ) -> Result<(Record, Dir), ContainerError> {
+        let new = self.staging().join(config.id.as_str()).with_extension(NEW);
+        let build = || {
+            match fs::create_dir(&new) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    make_dir(&self.staging())?;
+                    fs::create_dir(&new)
                 }
-                Some(_) => false,
-            };
-            if finished {
-                let name = read_config(&path).ok().map(|config| config.name);
-                self.discard(&path, name.as_ref())?;
+                made => made,
             }
-        }
-        Ok(())
-    }
-
-    /// Makes a container's directory vanish at once, then removes it. Losing a race to another remover is success.
-    fn discard(&self, home: &Path, name: Option<&Name>) -> Result<(), ContainerError> {
-        let dead = if home.extension().is_some_and(|suffix| suffix == DEAD) {
-            home.to_owned()
-        } else {
-            let dead = home.with_extension(DEAD);
-            match fs::rename(home, &dead) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(failed("removing", home)(error)),
-                Ok(()) => dead,
+            .map_err(failed("creating", &new))?;
+            let state = new.join(STATE);
+            let record = Record::create(&state).map_err(failed("creating", &state))?;
+            for part in [UPPER, WORK] {
+                fs::create_dir(new.join(part)).map_err(failed("creating", &new.join(part)))?;
             }
+            let upper = Dir::open_ambient_dir(new.join(UPPER), ambient_authority())
+                .map_err(failed("opening", &new.join(UPPER)))?;
+            let text = serde_json::to_vec(config).expect("strings and numbers serialise");
+            for (name, text) in [
+                (CONFIG, text),
+                (OWNER, std::process::id().to_string().into_bytes()),
+            ] {
+                let path = new.join(name);
+                fs::write(&path, text).map_err(failed("writing", &path))?;
+            }
+            match fs::rename(&new, home) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    make_dir(home.parent().unwrap_or(home))?;
+                    fs::rename(&new, home)
+                }
+                renamed => renamed,
+            }
+            .map_err(failed("naming", home))?;
+            Ok((record, upper))
         };
-        let id = home
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .unwrap_or_default();
-        if let Some(name) = name {
-            let path = self.names().join(name.as_str());
-            // Only if the name is still this container's: it may have been given to a new one.
-            if read_bounded(&path, 256).is_ok_and(|text| text == id.as_bytes()) {
-                drop(fs::remove_file(&path));
-            }
-        }
-        match fs::remove_dir_all(&dead) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("removing", &dead)(error))
-            }
-            _ => Ok(()),
-        }
+        build().inspect_err(|_| drop(fs::remove_dir_all(&new)))
     }
 
     /// Lists all containers, newest first. Containers that are removed when they end are listed while they run.
     ///
     /// # Errors
     ///
-    /// What the file system says, or the first config that cannot be read.
-    pub fn list(&self) -> Result<Vec<Container>, ContainerError> {
+    /// What the file system says.
+    pub fn list(&self) -> Result<Listing, ContainerError> {
         let mut found = Vec::new();
+        let mut damaged = Vec::new();
         for parent in [self.kept(), self.ephemeral()] {
             let entries = match fs::read_dir(&parent) {
                 Ok(entries) => entries,
@@ -373,7 +314,8 @@ impl ContainerStore {
             };
             for entry in entries {
                 let path = entry.map_err(failed("listing", &parent))?.path();
-                if path.extension().is_some() {
+                let name = path.file_name().and_then(|name| name.to_str());
+                if name.is_none_or(|name| name.parse::<Id>().is_err()) {
                     continue;
                 }
                 match read_config(&path) {
@@ -381,7 +323,7 @@ impl ContainerStore {
                     // Removed while we were listing.
                     Err(ContainerError::File { source, .. })
                         if source.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
+                    Err(error) => damaged.push(error),
                 }
             }
         }
@@ -400,7 +342,10 @@ impl ContainerStore {
                 .cmp(&a.config.created)
                 .then_with(|| a.config.id.cmp(&b.config.id))
         });
-        Ok(found)
+        Ok(Listing {
+            containers: found,
+            damaged,
+        })
     }
 
     /// Finds one container by its whole id, its name, or the beginning of its id, in Docker's order.
@@ -409,7 +354,7 @@ impl ContainerStore {
     ///
     /// [`ContainerError::NotFound`], [`ContainerError::Ambiguous`], or what the file system says.
     pub fn find(&self, text: &str) -> Result<Container, ContainerError> {
-        let mut all = self.list()?;
+        let mut all = self.list()?.containers;
         let whole = |container: &Container| container.config.id.as_str() == text;
         let named = |container: &Container| container.config.name.as_str() == text;
         if let Some(at) = all
@@ -432,6 +377,20 @@ impl ContainerStore {
         }
     }
 
+    /// Removes a container whose config cannot be read. Returns false if there is none of this id, or it runs.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn remove_damaged(&self, id: &Id) -> Result<bool, ContainerError> {
+        let home = self.kept().join(id.as_str());
+        if !home.exists() || is_running(&home.join(STATE)).unwrap_or(false) {
+            return Ok(false);
+        }
+        self.discard(&home, None)?;
+        Ok(true)
+    }
+
     /// Removes a container and its files. With `force`, its process is killed first if it runs.
     ///
     /// # Errors
@@ -440,6 +399,7 @@ impl ContainerStore {
     pub fn remove(&self, container: &Container, force: bool) -> Result<(), ContainerError> {
         let name = &container.config.name;
         let state = container.dir.join(STATE);
+        self.sweep();
         let patience = Instant::now() + KILL_GRACE;
         while let State::Running { pid, .. } = container.state()? {
             if !force {
@@ -481,7 +441,7 @@ impl Container {
             .map_or(self.config.created, |start| start.started);
         if life.running {
             return Ok(State::Running {
-                pid: life.start.map_or(0, |start| start.pid),
+                pid: self.owner(),
                 started,
             });
         }
@@ -501,6 +461,12 @@ impl Container {
     pub fn walls(&self) -> Result<serde_json::Value, ContainerError> {
         let start = self.life()?.and_then(|life| life.start);
         Ok(start.map(|start| start.walls).unwrap_or_default())
+    }
+
+    /// Reads which process runs the container; 0 if that cannot be read. Behind its wall that process cannot change this file.
+    fn owner(&self) -> u32 {
+        let text = read_bounded(&self.dir.join(OWNER), 32).unwrap_or_default();
+        String::from_utf8_lossy(&text).parse().unwrap_or(0)
     }
 
     /// Reads the state file. `None`: there is none, the container has never run.
@@ -551,74 +517,34 @@ impl Owned {
         started: i64,
         walls: serde_json::Value,
     ) -> Result<(), ContainerError> {
-        let start = Start {
-            pid: std::process::id(),
-            started,
-            walls,
-        };
+        let start = Start { started, walls };
         self.record
             .started(&start)
             .map_err(failed("writing", &self.container.dir.join(STATE)))
     }
 
     /// Says how the container ended, and empties it if it is to be removed. Behind the second wall this process cannot
-    /// remove the directory itself; it is ended from now on, and the next command clears the husk.
+    /// remove the directory itself; it is ended from now on, and the next command clears what is left.
     ///
     /// # Errors
     ///
-    /// What the file system says.
+    /// What the file system says of the record. Files that cannot be removed now are no error.
     pub fn finish(&mut self, exit: &Exit) -> Result<(), ContainerError> {
-        if self.container.config.auto_remove {
-            let upper = self.container.upper_path();
-            let entries = self.upper.entries().map_err(failed("listing", &upper))?;
-            for entry in entries {
-                let name = entry.map_err(failed("listing", &upper))?.file_name();
-                let removed = self
-                    .upper
-                    .remove_file(&name)
-                    .or_else(|_| self.upper.remove_dir_all(&name));
-                removed.map_err(failed("removing", &upper.join(&name)))?;
-            }
-        }
         let path = self.container.dir.join(STATE);
-        self.record.ended(exit).map_err(failed("writing", &path))
+        let recorded = self.record.ended(exit);
+        if self.container.config.auto_remove {
+            drop(sweep::empty(&self.container.upper_path()));
+        }
+        recorded.map_err(failed("writing", &path))
     }
 }
 
-/// Makes a container's directory under another name, whole and locked, then gives it its name.
-fn build_home(home: &Path, config: &ContainerConfig) -> Result<(Record, Dir), ContainerError> {
-    let new = home.with_extension(NEW);
-    let build = || {
-        match fs::create_dir(&new) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make_dir(home.parent().unwrap_or(home))?;
-                fs::create_dir(&new)
-            }
-            made => made,
-        }
-        .map_err(failed("creating", &new))?;
-        let state = new.join(STATE);
-        let record = Record::create(&state).map_err(failed("creating", &state))?;
-        for part in [UPPER, WORK] {
-            fs::create_dir(new.join(part)).map_err(failed("creating", &new.join(part)))?;
-        }
-        let upper = Dir::open_ambient_dir(new.join(UPPER), ambient_authority())
-            .map_err(failed("opening", &new.join(UPPER)))?;
-        let text = serde_json::to_vec(config).expect("strings and numbers serialise");
-        let path = new.join(CONFIG);
-        fs::write(&path, text).map_err(failed("writing", &path))?;
-        fs::rename(&new, home).map_err(failed("naming", home))?;
-        Ok((record, upper))
-    };
-    build().inspect_err(|_| drop(fs::remove_dir_all(&new)))
-}
-
 /// Makes a directory that only its owner may enter, with its parents.
-fn make_dir(path: &Path) -> Result<(), ContainerError> {
+pub(super) fn make_dir(path: &Path) -> Result<(), ContainerError> {
     sys::create_private_dir_all(path).map_err(failed("creating", path))
 }
 
-fn read_config(home: &Path) -> Result<ContainerConfig, ContainerError> {
+pub(super) fn read_config(home: &Path) -> Result<ContainerConfig, ContainerError> {
     let path = home.join(CONFIG);
     let text = read_bounded(&path, LARGEST_CONFIG).map_err(failed("reading", &path))?;
     let config: ContainerConfig =
@@ -637,7 +563,7 @@ fn read_config(home: &Path) -> Result<ContainerConfig, ContainerError> {
     }
 }
 
-fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(super) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let size = file.metadata()?.len().min(limit);
     // One byte more than there is: so the end is seen without growing the buffer.
@@ -651,11 +577,6 @@ fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     } else {
         Ok(text)
     }
-}
-
-fn is_older_than(path: &Path, age: Duration) -> bool {
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|when| when.elapsed().is_ok_and(|passed| passed > age))
 }
 
 fn seconds(when: SystemTime) -> i64 {

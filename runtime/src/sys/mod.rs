@@ -21,7 +21,8 @@ use linux as platform;
 use other as platform;
 
 pub use platform::{
-    MappedFile, create_private_dir_all, end_on_signals, exit_now, is_root, kill, restrict,
+    MappedFile, close_inherited_files, create_private_dir_all, end_on_signals, exit_now, is_root,
+    kill, restrict,
 };
 #[cfg(unix)]
 pub use readiness::{Readiness, is_readable};

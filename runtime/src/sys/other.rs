@@ -96,3 +96,6 @@ pub fn is_root() -> bool {
 pub fn create_private_dir_all(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)
 }
+
+/// Leaves open what is open: there is no second wall here, and a guest has no way to name it.
+pub fn close_inherited_files() {}

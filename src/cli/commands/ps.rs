@@ -52,7 +52,16 @@ struct Row {
 
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
     let last = if args.latest { Some(1) } else { args.last };
-    let mut all = engine.list_containers()?;
+    let (mut all, damaged) = engine.list_containers()?;
+    let exit = if damaged.is_empty() {
+        Exit::Success
+    } else {
+        Exit::Failure
+    };
+    for error in damaged {
+        // One damaged container must not hide the others.
+        Failure::from(error).report();
+    }
     match last {
         Some(count) => all.truncate(count),
         None if args.all => {}
@@ -63,7 +72,7 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
         .map(|summary| row(summary, args.no_trunc))
         .collect();
     print(&rows, args).map_err(printing)?;
-    Ok(Exit::Success)
+    Ok(exit)
 }
 
 fn row(summary: &ContainerSummary, whole: bool) -> Row {

@@ -4,7 +4,7 @@ mod guest_calls;
 mod landlock;
 #[expect(unsafe_code, reason = "mmap, munmap, and the slice over what they map")]
 mod mapped_file;
-#[expect(unsafe_code, reason = "libc's _exit is declared unsafe")]
+#[expect(unsafe_code, reason = "_exit and close_range are unsafe to call")]
 mod process;
 mod restrict;
 mod seccomp;
@@ -12,6 +12,6 @@ mod seccomp;
 mod signals;
 
 pub use mapped_file::MappedFile;
-pub use process::{create_private_dir_all, exit_now, is_root, kill};
+pub use process::{close_inherited_files, create_private_dir_all, exit_now, is_root, kill};
 pub use restrict::restrict;
 pub use signals::end_on_signals;

@@ -1,0 +1,198 @@
+//! Clearing away: ended ephemeral containers, what killed processes left, and names that lead nowhere.
+//!
+//! Nothing here may keep a new container from starting: what cannot be removed now is tried again by the next command.
+
+use std::fs::{self, DirEntry};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::record::is_running;
+use super::store::{STATE, failed, read_bounded, read_config};
+use super::{ContainerError, ContainerStore, Id, Name};
+
+/// What a directory in the making ends with, below `staging`.
+pub(super) const NEW: &str = "new";
+/// What a directory in removal ends with, below `staging`.
+const DEAD: &str = "dead";
+
+/// How many directories one command looks at, so that a start never waits for thousands of them.
+const SWEEP_AT_MOST: usize = 16;
+
+/// How long what has no lock yet is left alone: longer than any create takes from one step to the next.
+const STALE: Duration = Duration::from_secs(60);
+
+impl ContainerStore {
+    /// Clears away a bounded number of directories.
+    pub(super) fn sweep(&self) {
+        let staging = fs::read_dir(self.staging()).into_iter().flatten().flatten();
+        for entry in staging.take(SWEEP_AT_MOST) {
+            let path = entry.path();
+            if path.extension().is_some_and(|end| end == DEAD) {
+                drop(remove(&path));
+            } else if is_abandoned(&path) {
+                drop(self.discard(&path, None));
+            }
+        }
+        let ephemeral = fs::read_dir(self.ephemeral())
+            .into_iter()
+            .flatten()
+            .flatten();
+        for entry in ephemeral.take(SWEEP_AT_MOST) {
+            let path = entry.path();
+            if !is_running(&path.join(STATE)).unwrap_or(true) {
+                drop(self.discard(&path, None));
+            }
+        }
+    }
+
+    /// Makes a container's directory vanish at once, frees its name, then removes it. Losing a race to another remover is success.
+    pub(super) fn discard(&self, home: &Path, name: Option<&Name>) -> Result<(), ContainerError> {
+        let id = home
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default();
+        let known = match name {
+            Some(name) => Some(name.clone()),
+            None => read_config(home).ok().map(|config| config.name),
+        };
+        let dead = self.staging().join(id).with_extension(DEAD);
+        match fs::rename(home, &dead) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed.map_err(failed("removing", home))?,
+        }
+        if let Some(name) = known {
+            let path = self.names().join(name.as_str());
+            // Only if the name is still this container's: it may have been given to a new one.
+            if read_bounded(&path, 256).is_ok_and(|text| text == id.as_bytes()) {
+                drop(fs::remove_file(&path));
+            }
+        }
+        remove(&dead).map_err(failed("removing", &dead))
+    }
+
+    /// Frees a name whose container is gone or ended unseen; says who has it otherwise.
+    pub(super) fn release_stale_name(
+        &self,
+        name: &Name,
+        path: &Path,
+    ) -> Result<(), ContainerError> {
+        let text = match read_bounded(path, 256) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            read => read.map_err(failed("reading", path))?,
+        };
+        // An empty or torn file names nobody.
+        let id = String::from_utf8_lossy(&text).parse::<Id>().ok();
+        let in_use = || ContainerError::NameInUse {
+            name: name.clone(),
+            id: id.clone().unwrap_or_else(|| Id::from_random([0; 32])),
+        };
+        if let Some(id) = &id {
+            if self.kept().join(id.as_str()).exists() {
+                return Err(in_use());
+            }
+            let ephemeral = self.ephemeral().join(id.as_str());
+            match is_running(&ephemeral.join(STATE)) {
+                Ok(true) => return Err(in_use()),
+                Ok(false) => return self.discard(&ephemeral, Some(name)),
+                Err(_) => {}
+            }
+            let new = self.staging().join(id.as_str()).with_extension(NEW);
+            if new.exists() {
+                return if is_abandoned(&new) {
+                    self.discard(&new, Some(name)).and_then(|()| free(path))
+                } else {
+                    Err(in_use())
+                };
+            }
+        }
+        // Its creator may be between two steps.
+        if is_older_than(path, STALE) {
+            free(path)
+        } else {
+            Err(in_use())
+        }
+    }
+}
+
+fn free(path: &Path) -> Result<(), ContainerError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(failed("removing", path)),
+    }
+}
+
+/// Was the making of this directory given up? Its maker holds the lock from its first step on.
+fn is_abandoned(new: &Path) -> bool {
+    match is_running(&new.join(STATE)) {
+        Ok(running) => !running,
+        Err(_) => is_older_than(new, STALE),
+    }
+}
+
+fn is_older_than(path: &Path, age: Duration) -> bool {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|when| when.elapsed().is_ok_and(|passed| passed > age))
+}
+
+/// Removes a directory with all that is in it.
+fn remove(dir: &Path) -> io::Result<()> {
+    empty(dir)?;
+    match fs::remove_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Removes all that is in a directory. A guest can nest directories deeper than a process can hold open and longer than a
+/// path can be, so they are moved up to the top, level by level, and none is ever opened below the second.
+pub(super) fn empty(top: &Path) -> io::Result<()> {
+    let mut moved = 0u64;
+    loop {
+        let mut directories = 0;
+        for entry in fs::read_dir(top)? {
+            let entry = entry?;
+            if !remove_file(&entry)? {
+                directories += 1;
+                flatten(top, &entry.path(), &mut moved)?;
+            }
+        }
+        if directories == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Removes a directory's files, moves its directories up to `top`, and removes it.
+fn flatten(top: &Path, dir: &Path, moved: &mut u64) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        while !remove_file(&entry)? {
+            *moved += 1;
+            match fs::rename(entry.path(), top.join(format!(".moved-{moved}"))) {
+                // Somebody has given that name to something.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory
+                    ) => {}
+                renamed => {
+                    renamed?;
+                    break;
+                }
+            }
+        }
+    }
+    fs::remove_dir(dir)
+}
+
+/// Removes an entry unless it is a directory; says whether it is gone.
+fn remove_file(entry: &DirEntry) -> io::Result<bool> {
+    if entry.file_type()?.is_dir() {
+        return Ok(false);
+    }
+    match fs::remove_file(entry.path()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        removed => removed.map(|()| true),
+    }
+}
