@@ -5,6 +5,7 @@ mod commands;
 mod error;
 mod exit;
 mod inspection;
+mod missing;
 mod progress;
 mod registries;
 mod sanitize;
@@ -22,14 +23,10 @@ use crate::engine::{Engine, dirs};
 
 /// Containers whose images run unchanged on every system
 #[derive(Parser)]
-#[command(
-    name = "coracle",
-    version,
-    disable_help_subcommand = true,
-    arg_required_else_help = true
-)]
+#[command(name = "coracle", version, arg_required_else_help = true)]
 struct Cli {
-    /// Keep images and containers in this folder [default: each system's usual place for data]
+    /// Keep images and containers in this folder [default: /var/lib/coracle for root on Linux, else where users' data is kept, such as
+    /// ~/.local/share/coracle]
     #[arg(
         long,
         global = true,
@@ -66,7 +63,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error).into(),
+        Err(error) => return usage(error).into(),
     };
     match cli.dispatch() {
         Ok(exit) => exit.into(),
@@ -78,7 +75,18 @@ pub fn main() -> ExitCode {
 }
 
 /// Prints help, or what is wrong with the command line.
-fn usage(error: &clap::Error) -> Exit {
+fn usage(mut error: clap::Error) -> Exit {
+    use clap::error::{ContextKind, ContextValue};
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        if let Some(ContextValue::String(word)) = error.get(kind)
+            && let Some(feature) = missing::feature(word)
+        {
+            ui::error(&format!("`{word}` is not supported yet: {feature}"), None);
+            return Exit::Engine;
+        }
+    }
+    // It says how to pass a flag on to the program, which is to write it after the image.
+    error.remove(ContextKind::Suggested);
     // A closed pipe is the only way this fails, and then nobody reads it.
     drop(error.print());
     if error.use_stderr() {

@@ -227,3 +227,26 @@ fn a_damaged_container_hides_no_other_and_can_be_removed() {
     world.ok(&["rmi", "exit7"]);
     assert_eq!(world.ok(&["ps", "-a", "-q"]), "");
 }
+
+#[test]
+fn what_docker_has_and_we_do_not_is_said() {
+    let world = World::new();
+    world.guest_image("exit7");
+    for arguments in [
+        ["run", "-d", "exit7"].as_slice(),
+        &["run", "-p", "80:80", "exit7"],
+        &["run", "--memory=1g", "exit7"],
+        &["run", "-t", "exit7"],
+        &["logs", "x"],
+        &["login"],
+    ] {
+        let message = world.refused(arguments);
+        assert!(message.contains("is not supported yet: "), "{message}");
+    }
+    let message = world.refused(&["run", "--nonsense", "exit7"]);
+    assert!(message.contains("--nonsense"), "{message}");
+    // After the image every word is the program's.
+    world
+        .run(&["run", "--rm", "exit7", "-d", "--nonsense"])
+        .expect_code(7, &["run"]);
+}

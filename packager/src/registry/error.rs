@@ -55,7 +55,7 @@ impl RegistryError {
                 Action::Push => None,
             },
             Cause::Connect { .. } => Some(format!(
-                "check the name and port of \"{registry}\"; a registry without TLS must be on this machine or named as insecure"
+                "check the name and port of \"{registry}\"; without TLS only a registry on this machine is spoken to"
             )),
             Cause::Certificate { .. } => Some(format!(
                 "add the certificate of the authority that signed for \"{registry}\" to the system's"

@@ -163,6 +163,11 @@ fn find(
         }
         Err(engine::Error::NoSuchImage { .. }) => {
             let reference = Reference::parse(&name)?.or_latest();
+            if Path::new(typed).is_dir() {
+                ui::status(&format!(
+                    "There is a folder {typed}; to build and run it write ./{typed}"
+                ));
+            }
             if !quiet {
                 ui::status(&format!(
                     "Unable to find image '{}' locally",

@@ -1,0 +1,166 @@
+//! What Docker's command line has and this one has not yet, so that who asks for it is told.
+
+/// Commands and flags, and what they are for.
+const FEATURES: [(&[&str], &str); 12] = [
+    (
+        &[
+            "-d",
+            "--detach",
+            "--restart",
+            "create",
+            "start",
+            "stop",
+            "kill",
+            "restart",
+            "pause",
+            "unpause",
+            "wait",
+            "attach",
+        ],
+        "containers run in the foreground only",
+    ),
+    (
+        &[
+            "logs", "exec", "cp", "diff", "commit", "export", "top", "stats", "port", "events",
+            "update", "rename",
+        ],
+        "a container can be run, listed, inspected and removed",
+    ),
+    (
+        &[
+            "-p",
+            "--publish",
+            "-P",
+            "--publish-all",
+            "--network",
+            "--net",
+            "--add-host",
+            "--dns",
+            "--hostname",
+            "-h",
+            "network",
+        ],
+        "containers have no network",
+    ),
+    (
+        &[
+            "-m",
+            "--memory",
+            "--cpus",
+            "--pids-limit",
+            "--ulimit",
+            "--stop-timeout",
+        ],
+        "there are no limits on memory and time",
+    ),
+    (
+        &["-t", "--tty", "--detach-keys"],
+        "the program uses the terminal that this command has",
+    ),
+    (
+        &[
+            "-u",
+            "--user",
+            "--privileged",
+            "--cap-add",
+            "--cap-drop",
+            "--security-opt",
+            "--device",
+        ],
+        "a WebAssembly program has no user and no rights but what is granted",
+    ),
+    (
+        &["--mount", "--tmpfs", "--volumes-from", "volume"],
+        "folders and files are mounted with --volume HOST:GUEST",
+    ),
+    (
+        &["--env-file", "--cidfile", "--pull", "--init"],
+        "use --env, --name and `coracle pull`",
+    ),
+    (
+        &["login", "logout", "search"],
+        "credentials are read from Docker's config.json, where `docker login` writes them",
+    ),
+    (
+        &[
+            "save",
+            "load",
+            "import",
+            "history",
+            "image",
+            "container",
+            "manifest",
+            "convert",
+        ],
+        "images can be built, pulled, pushed, tagged, listed, inspected and removed; skopeo reads the data folder's images/",
+    ),
+    (
+        &[
+            "system", "info", "prune", "builder", "buildx", "compose", "serve", "policy", "sign",
+            "verify",
+        ],
+        "see `coracle --help` for what there is",
+    ),
+    (
+        &[
+            "--no-cache",
+            "--progress",
+            "--secret",
+            "--ssh",
+            "--output",
+            "-o",
+            "--cache-from",
+            "--cache-to",
+        ],
+        "a build reads its folder and makes an image",
+    ),
+];
+
+/// Says what instead, for a word that Docker would understand.
+pub(super) fn feature(word: &str) -> Option<&'static str> {
+    let flag = word.split([' ', '=']).next().unwrap_or(word);
+    FEATURES
+        .iter()
+        .find(|(words, _)| words.contains(&flag))
+        .map(|(_, feature)| *feature)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dockers_words_are_known() {
+        for word in [
+            "-d",
+            "--network",
+            "--memory <MEMORY>",
+            "logs",
+            "--publish=80",
+        ] {
+            assert!(feature(word).is_some(), "{word}");
+        }
+        assert!(feature("--nonsense").is_none());
+    }
+
+    #[test]
+    fn what_is_there_is_not_called_missing() {
+        use clap::CommandFactory;
+        let cli = super::super::Cli::command();
+        for command in cli.get_subcommands() {
+            assert!(
+                feature(command.get_name()).is_none(),
+                "{}",
+                command.get_name()
+            );
+            for flag in command
+                .get_arguments()
+                .filter_map(|argument| argument.get_long())
+            {
+                // A flag of one command may be missing in another.
+                let known = feature(&format!("--{flag}"));
+                assert!(known.is_none() || command.get_name() != "run", "{flag}");
+            }
+        }
+    }
+}
