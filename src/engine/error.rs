@@ -169,6 +169,15 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::ProgramNotFound { .. } => Kind::ProgramNotFound,
+            // The host fails here, and the program may be sound.
+            Self::Program {
+                source:
+                    LoadError::Cache { .. } | LoadError::Untrusted { .. } | LoadError::Engine { .. },
+                ..
+            }
+            | Self::Run(
+                RunError::Wall(_) | RunError::Host { .. } | RunError::WorkingDirectory { .. },
+            ) => Kind::Engine,
             Self::ProgramNotRunnable { .. } | Self::Program { .. } | Self::Run(_) => {
                 Kind::ProgramNotRunnable
             }

@@ -70,6 +70,12 @@ impl Cache {
         match map(engine, &path) {
             Some(program) => Ok(Some(program)),
             None => {
+                // A process without descriptors or memory must not throw away what is good.
+                File::open(&path).map_err(|source| LoadError::Cache {
+                    doing: "opening",
+                    path: path.clone(),
+                    source,
+                })?;
                 // If it can't be removed, the rename that follows replaces it.
                 fs::remove_file(&path).ok();
                 Ok(None)
