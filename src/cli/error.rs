@@ -1,10 +1,9 @@
 //! From an error to what is printed and returned. The one place that decides it.
 
-use std::error::Error as StdError;
-
 use super::exit::Exit;
 use super::ui;
 use crate::engine;
+pub(super) use crate::engine::with_causes;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -69,18 +68,4 @@ impl<E: Into<engine::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::Engine(Box::new(error.into()))
     }
-}
-
-/// Joins an error and its causes, leaving out a cause that repeats what was said.
-pub(super) fn with_causes(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.ends_with(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -7,6 +7,7 @@ use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
 use coracle_packager::registry::TransferEvent;
 
+use super::error::CONTEXT;
 use super::{Engine, Error, Registries, now};
 
 /// What to build.
@@ -90,7 +91,7 @@ impl Engine {
             &bases,
             build.progress,
         )?;
-        let not_runnable = self.compile_default(&built.image)?;
+        let not_runnable = self.make_ready(&built.image)?;
         for name in &build.request.tags {
             self.store.set_name(name, &built.descriptor, now())?;
         }
@@ -109,7 +110,7 @@ impl Engine {
 /// What the file system says, with the path.
 pub fn open_context(path: &std::path::Path) -> Result<Dir, Error> {
     Dir::open_ambient_dir(path, cap_std::ambient_authority()).map_err(|source| Error::File {
-        doing: "opening the build context",
+        doing: CONTEXT,
         path: path.to_owned(),
         source,
     })

@@ -11,13 +11,14 @@ use super::run::{Found, find_program};
 use super::{Engine, Error, spec};
 
 impl Engine {
-    /// Compiles the program that an image starts by default, so that its first run is as fast as the next. Returns why that
-    /// could not be: another program may still be chosen at `run`.
+    /// Packs an image's files and compiles the program that it starts by default, so that its first run is as fast as the next.
+    /// Returns why there is no such program: another one may still be chosen at `run`.
     ///
     /// # Errors
     ///
     /// If the image's files cannot be read.
-    pub(super) fn compile_default(&self, image: &Image) -> Result<Option<Error>, Error> {
+    pub(super) fn make_ready(&self, image: &Image) -> Result<Option<Error>, Error> {
+        let fs = GuestFs::builder(Arc::new(self.open_lower(image)?)).build()?;
         let defaults = &image.config.config;
         let args = spec::args(defaults, None, &[]);
         let Some(program) = args.first() else {
@@ -25,7 +26,6 @@ impl Engine {
                 image: image.config_digest.to_string(),
             }));
         };
-        let fs = GuestFs::builder(Arc::new(self.open_lower(image)?)).build()?;
         let (env, cwd) = (spec::env(defaults, &[]), spec::cwd(defaults, None));
         let compiled =
             find_program(&fs, program, &env, &cwd).and_then(|mut found| self.compile(&mut found));

@@ -14,6 +14,9 @@ use coracle_runtime::container::ContainerError;
 use coracle_runtime::sandbox::wasm::{LoadError, RunError};
 use coracle_runtime::vfs::{Errno, VfsError};
 
+/// What is being done when a build context cannot be opened.
+pub(super) const CONTEXT: &str = "opening the build context";
+
 /// What can go wrong in the engine.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -185,11 +188,15 @@ impl Error {
         }
     }
 
-    /// Could a damaged blob in the store be the reason?
+    /// Could something damaged in the data directory be the reason?
     pub(super) fn may_be_damage(&self) -> bool {
         match self {
             Self::Registry(error) => matches!(error.step, Step::Store | Step::Blob(_)),
             Self::Image(_) | Self::Store(_) | Self::Layer(_) => true,
+            Self::File { source, .. } => matches!(
+                source.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidData
+            ),
             _ => false,
         }
     }
@@ -202,7 +209,8 @@ impl Error {
             Self::ImageInUse { container, .. } => format!("remove the container first with `coracle rm {container}`, or use `rmi --force`"),
             Self::SeveralNames { .. } => "give the name to remove, or use `rmi --force` to remove all".to_owned(),
             Self::NoCommand { .. } => "name the program after the image, such as `coracle run IMAGE /app.wasm`".to_owned(),
-            Self::ProgramNotFound { .. } => "check the ENTRYPOINT with `coracle inspect IMAGE`, or choose another with `--entrypoint`".to_owned(),
+            Self::File { doing: CONTEXT, .. } => "name a folder that has a Dockerfile, such as `.`".to_owned(),
+            Self::ProgramNotFound { .. } | Self::ProgramNotRunnable { .. } => "check the ENTRYPOINT with `coracle inspect IMAGE`, or choose another with `--entrypoint`".to_owned(),
             Self::Mount { source, .. } if source.kind() == std::io::ErrorKind::NotFound => "create the host path first; it is not created for you".to_owned(),
             Self::Container(ContainerError::NameInUse { name, .. }) => format!("choose another --name, or remove that container with `coracle rm {name}`"),
             Self::Container(
@@ -222,4 +230,18 @@ impl Error {
             _ => return None,
         })
     }
+}
+
+/// Joins an error and its causes, leaving out a cause that repeats what was said.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.ends_with(&part) {
+            text = format!("{text}: {part}");
+        }
+        cause = error.source();
+    }
+    text
 }

@@ -373,8 +373,7 @@ impl Engine {
             &self.host,
             progress,
         ))?;
-        self.open_lower(&pulled.image)?;
-        let not_runnable = self.compile_default(&pulled.image)?;
+        let not_runnable = self.make_ready(&pulled.image)?;
         // A digest says all: with it a tag means nothing, as in Docker.
         let name = match reference.digest() {
             Some(digest) => reference

@@ -21,9 +21,11 @@ pub(super) struct ImageLower {
 impl ImageLower {
     /// Opens the index and every layer, so that nothing of the store has to be opened behind the second wall.
     pub(super) fn open(rootfs: &Rootfs) -> io::Result<Self> {
-        let open = |path: &PathBuf| File::open(path).map_err(|error| about(path, error));
+        let open =
+            |path: &PathBuf| File::open(path).map_err(|error| about(path, error.kind(), error));
         let index = MappedFile::open(&open(&rootfs.index)?)?;
-        let index = TreeIndex::open(index).map_err(|error| about(&rootfs.index, error))?;
+        let index = TreeIndex::open(index)
+            .map_err(|error| about(&rootfs.index, io::ErrorKind::InvalidData, error))?;
         let open = |path: &PathBuf| open(path).map(Arc::new);
         let layers = rootfs.layers.iter().map(open).collect::<io::Result<_>>()?;
         Ok(Self { index, layers })
@@ -35,8 +37,8 @@ impl ImageLower {
     }
 }
 
-fn about(path: &Path, error: impl std::fmt::Display) -> io::Error {
-    io::Error::other(format!("{}: {error}", path.display()))
+fn about(path: &Path, kind: io::ErrorKind, error: impl std::fmt::Display) -> io::Error {
+    io::Error::new(kind, format!("{}: {error}", path.display()))
 }
 
 /// A damaged index is the store's fault, and to the guest an input/output error.

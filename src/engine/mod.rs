@@ -6,7 +6,7 @@
 //! <root>/images/      an OCI image layout: blobs and names            coracle_packager::store
 //! <root>/layers/      the same layers, packed for reading in place    coracle_packager::layer
 //! <root>/compiled/    compiled programs                               coracle_runtime::sandbox::wasm
-//! <root>/containers/ ephemeral/ names/                                coracle_runtime::container
+//! <root>/containers/ ephemeral/ names/ staging/                             coracle_runtime::container
 //! ```
 
 mod build;
@@ -32,7 +32,7 @@ use coracle_runtime::sandbox::wasm::WasmEngine;
 
 pub use build::{BuildImage, BuiltImage, open_context};
 pub use containers::ContainerSummary;
-pub use error::{Error, Kind};
+pub use error::{Error, Kind, with_causes};
 pub use images::{
     ImageSummary, InspectedImage, ListedImage, PulledImage, Registries, RemovedImage, RemovedImages,
 };

@@ -22,6 +22,7 @@ use coracle_runtime::vfs::{
     Access, Errno, File, FileKind, GuestFs, GuestFsBuilder, MountSource, Node, OpenOptions,
 };
 
+use super::error::with_causes;
 use super::lower::ImageLower;
 use super::{Engine, Error, names, now, random, spec};
 
@@ -125,7 +126,10 @@ impl Engine {
         let mut owned = self.containers.create_owned(config)?;
         let result = self.start(lower, mounts, &program, &mut owned, ended);
         if let Err(error) = &result {
-            owned.finish(&Exit::because(error.kind().exit_code(), &error.to_string()))?;
+            owned.finish(&Exit::because(
+                error.kind().exit_code(),
+                &with_causes(error),
+            ))?;
         }
         result
     }
@@ -136,7 +140,11 @@ impl Engine {
         let _lease = self.layers.lease()?;
         self.rootfs(image)
             .and_then(|rootfs| open(&rootfs))
-            .or_else(|_| {
+            .or_else(|error| {
+                // A process that has no descriptors left, say, must not throw away what is good.
+                if !error.may_be_damage() {
+                    return Err(error);
+                }
                 self.layers.discard(image)?;
                 open(&self.rootfs(image)?)
             })

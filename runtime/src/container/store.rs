@@ -25,7 +25,7 @@ pub enum ContainerError {
     },
     /// The text is not a container name.
     #[error(
-        "`{text}` is not a container name: [a-zA-Z0-9][a-zA-Z0-9_.-]+ is allowed, 200 characters at most"
+        "`{text}` is not a container name: [a-zA-Z0-9][a-zA-Z0-9_.-]+ is allowed, 2 to 200 characters"
     )]
     InvalidName {
         /// What was given.

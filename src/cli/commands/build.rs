@@ -138,9 +138,15 @@ fn build(engine: &Engine, args: &Args, names: Vec<Reference>) -> Result<BuiltIma
 fn read_dockerfile(path: &Path) -> Result<String, Failure> {
     use std::io::Read;
     let doing = || format!("reading {}", path.display());
-    let failed = |source| Failure::Io {
-        doing: doing(),
-        source,
+    let failed = |source: std::io::Error| {
+        if source.kind() == std::io::ErrorKind::NotFound {
+            return Failure::usage(format!("{}: there is no such file", doing()))
+                .with_hint("name the Dockerfile with --file");
+        }
+        Failure::Io {
+            doing: doing(),
+            source,
+        }
     };
     let mut text = String::new();
     std::fs::File::open(path)
