@@ -6,6 +6,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`vfs`] | the guest's file system: immutable lower, private upper, mounts |
+//! | [`policy`] | what was granted, and who is told what was used |
 //! | [`spec`] | what to run, as plain data |
 //! | [`sandbox`] | running it, and the walls |
 //! | [`container`] | what each container is, on disk |
@@ -14,6 +15,7 @@
 #![deny(unsafe_code)]
 
 pub mod container;
+pub mod policy;
 pub mod sandbox;
 pub mod spec;
 pub mod sys;

@@ -5,6 +5,8 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use crate::policy::Observer;
+
 /// A program to run, and what it gets besides its file system.
 #[derive(Clone, Debug)]
 pub struct ContainerSpec {
@@ -26,6 +28,8 @@ pub struct ContainerSpec {
     pub stderr: Output,
     /// What it may use up.
     pub limits: Limits,
+    /// Is told what the guest uses and is refused.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl ContainerSpec {
@@ -42,6 +46,7 @@ impl ContainerSpec {
             stdout: Output::Inherit,
             stderr: Output::Inherit,
             limits: Limits::default(),
+            observer: None,
         }
     }
 }

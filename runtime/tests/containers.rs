@@ -29,6 +29,7 @@ fn config(name: &str, auto_remove: bool) -> ContainerConfig {
         mounts: Vec::new(),
         open_stdin: false,
         read_only: false,
+        policy: coracle_runtime::policy::Policy::default(),
         labels: std::collections::BTreeMap::new(),
     }
 }

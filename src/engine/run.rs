@@ -14,6 +14,7 @@ use cap_std::fs::Dir;
 use coracle_packager::image::Image;
 use coracle_packager::layer::Rootfs;
 use coracle_runtime::container::{ContainerConfig, Exit, Id, MountConfig, Name, Owned};
+use coracle_runtime::policy::Policy;
 use coracle_runtime::sandbox::wall::{self, Place, WallSpec};
 use coracle_runtime::sandbox::wasm::{self, Outcome};
 use coracle_runtime::spec::{ContainerSpec, Stdin};
@@ -287,6 +288,7 @@ fn freeze(image: &Image, request: RunContainer) -> Result<ContainerConfig, Error
         cwd: spec::cwd(defaults, request.cwd.as_deref()),
         mounts: request.mounts,
         open_stdin: request.open_stdin,
+        policy: Policy::default(),
         labels: spec::labels(defaults, &request.labels),
     })
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::ContainerError;
+use crate::policy::Policy;
 
 /// Identifies a container: 32 random bytes, written as 64 lower-case hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -168,6 +169,9 @@ pub struct ContainerConfig {
     pub open_stdin: bool,
     /// Is everything read-only but the mounts?
     pub read_only: bool,
+    /// What was granted, beside what the fields above say.
+    #[serde(default)]
+    pub policy: Policy,
     /// Labels: the image's, then the user's.
     pub labels: std::collections::BTreeMap<String, String>,
 }
@@ -201,6 +205,20 @@ mod tests {
         ] {
             assert!(bad.parse::<Name>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_record_from_before_there_were_policies_is_read() {
+        let id = "ab".repeat(32);
+        let old = format!(
+            r#"{{"version":1,"id":"{id}","name":"old","created":0,"auto_remove":false,"image":"i","manifest":"m","image_id":"d",
+            "args":["/a"],"env":[],"cwd":"/","mounts":[],"open_stdin":false,"read_only":false,"labels":{{}}}}"#
+        );
+        let config: ContainerConfig = serde_json::from_str(&old).expect("the old form");
+        assert_eq!(config.policy, Policy::default());
+        let again = serde_json::to_string(&config).expect("serialises");
+        let again: ContainerConfig = serde_json::from_str(&again).expect("its own form");
+        assert_eq!(again, config);
     }
 
     #[test]
