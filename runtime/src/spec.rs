@@ -2,10 +2,14 @@
 //!
 //! The file system is not in here: it is a value of its own, [`crate::vfs::GuestFs`].
 
+mod listener;
+
 use std::fs::File;
 use std::sync::Arc;
 
 use crate::policy::Observer;
+use crate::policy::net::NetPolicy;
+pub use listener::{ListenError, Listener, OpenSocket};
 
 /// A program to run, and what it gets besides its file system.
 #[derive(Clone, Debug)]
@@ -30,6 +34,10 @@ pub struct ContainerSpec {
     pub limits: Limits,
     /// Is told what the guest uses and is refused.
     pub observer: Option<Arc<dyn Observer>>,
+    /// What it may do with the network.
+    pub net: NetPolicy,
+    /// The open sockets behind the ports that it may listen on.
+    pub listeners: Vec<Listener>,
 }
 
 impl ContainerSpec {
@@ -47,6 +55,8 @@ impl ContainerSpec {
             stderr: Output::Inherit,
             limits: Limits::default(),
             observer: None,
+            net: NetPolicy::default(),
+            listeners: Vec::new(),
         }
     }
 }

@@ -7,10 +7,12 @@
 //! |---|---|
 //! | `capability` | one use of the outside world, and the flag that grants it |
 //! | [`interface`] | which class of grant an import of a program needs |
+//! | [`net`] | connecting, looking up names, listening |
 //! | `observer` | who is told what a guest used and was refused |
 
 mod capability;
 pub mod interface;
+pub mod net;
 mod observer;
 
 use serde::{Deserialize, Serialize};
