@@ -1,33 +1,132 @@
 //! What a container may do: grants by name, nothing else.
 //!
 //! A [`Policy`] is plain data. It is decided before a container starts, frozen into its record, and enforced by the
-//! sandbox: who decides about a use asks the policy, and tells the [`Observer`] what came of it.
+//! sandbox: who decides about a use asks the policy, and tells the [`Observer`] what came of it. An image's [`Request`] says what
+//! it would like and grants nothing; a host's [`Ceiling`] says what may be granted at most.
 //!
 //! | module | subject |
 //! |---|---|
 //! | `capability` | one use of the outside world, and the flag that grants it |
+//! | [`ceiling`] | what may be granted at most, and what never |
+//! | `document` | reading policies from files and labels |
+//! | `fs`, `name` | grants of files, variables and interfaces |
 //! | [`interface`] | which class of grant an import of a program needs |
 //! | [`net`] | connecting, looking up names, listening |
-//! | `observer` | who is told what a guest used and was refused |
+//! | `observer`, [`record`] | who is told what a guest used and was refused |
+//! | [`request`] | what an image asks for, and what an upgrade asks for anew |
 
 mod capability;
+pub mod ceiling;
+mod document;
+mod fs;
 pub mod interface;
+mod name;
 pub mod net;
 mod observer;
+pub mod record;
+pub mod request;
 
 use serde::{Deserialize, Serialize};
 
 pub use capability::{Capability, Class, Protocol};
+pub use ceiling::{Ceiling, Deny, Refusal};
+pub use document::{DocumentError, InvalidGrant, LARGEST_DOCUMENT};
+pub use fs::{FsAccess, FsGrant, HostPath};
+pub use name::{EnvGrant, NamePrefix};
 pub use observer::Observer;
+pub use request::Request;
+
+/// Implements serde's conversions of a type that is written as one text.
+macro_rules! as_text {
+    ($type:ty) => {
+        impl TryFrom<String> for $type {
+            type Error = $crate::policy::InvalidGrant;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+use as_text;
+
+/// Must the second wall stand?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecondWall {
+    /// As far as the host has one: the first wall enforces every grant by itself.
+    #[default]
+    WhereThereIsOne,
+    /// A guest is not started where a part of the wall is missing.
+    Required,
+}
+
+impl SecondWall {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 /// What a container was granted. The default is nothing: its own files, arguments and environment, output, clocks and
 /// random numbers are always there and are not listed.
 ///
-/// Each grant is written as on the command line, so that a policy file, an image's request and a flag hold the same text.
+/// Each grant is written as on the command line, so that a policy file and a flag hold the same text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Policy {
-    /// WIT interfaces beside WASI's own, by name: `acme:greet/hello`, or `acme:greet/*` for all of a package.
+    /// Host folders and files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub interfaces: Vec<String>,
+    pub fs: Vec<FsGrant>,
+    /// Variables beside the image's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<EnvGrant>,
+    /// May the guest read the caller's standard input?
+    #[serde(skip_serializing_if = "is_false")]
+    pub stdin: bool,
+    /// May the guest change only what is mounted?
+    #[serde(skip_serializing_if = "is_false")]
+    pub read_only: bool,
+    /// Does the guest get nothing but what is named: not the image's environment, and no place to write?
+    #[serde(skip_serializing_if = "is_false")]
+    pub strict: bool,
+    /// Must the second wall stand?
+    #[serde(skip_serializing_if = "SecondWall::is_default")]
+    pub second_wall: SecondWall,
+    /// What is denied, whoever granted it.
+    #[serde(skip_serializing_if = "Deny::is_empty")]
+    pub deny: Deny,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+impl Policy {
+    /// Reads a policy from a TOML document.
+    ///
+    /// # Errors
+    /// [`DocumentError`], with the line.
+    pub fn parse(toml: &[u8]) -> Result<Self, DocumentError> {
+        document::from_toml(toml)
+    }
+
+    /// Returns every grant as it is written, with its class. A variable's value is left out: it may be a secret.
+    pub fn grants(&self) -> impl Iterator<Item = (Class, String)> {
+        let fs = self
+            .fs
+            .iter()
+            .map(|grant| (Class::Files, grant.to_string()));
+        let env = self
+            .env
+            .iter()
+            .map(|grant| (Class::Environment, grant.name.clone()));
+        let stdin = self.stdin.then(|| (Class::Streams, "stdin".to_owned()));
+        fs.chain(env).chain(stdin)
+    }
 }
