@@ -117,7 +117,7 @@ fn empty(directory: &Path) -> Result<(), LayerError> {
 }
 
 /// Returns what is in a directory; nothing if it is absent.
-fn entries(directory: &Path) -> Result<Vec<PathBuf>, LayerError> {
+pub(super) fn entries(directory: &Path) -> Result<Vec<PathBuf>, LayerError> {
     let listing = |error| LayerError::io("listing", directory)(error);
     match fs::read_dir(directory) {
         Ok(entries) => entries

@@ -29,6 +29,7 @@ mod source;
 mod store;
 mod temp;
 mod tree;
+mod verify;
 mod whiteout;
 mod writer;
 mod xattr;
@@ -39,6 +40,7 @@ pub use gc::Collected;
 pub use index::{Node, TreeIndex};
 pub use limits::Limits;
 pub use store::{LayerLease, LayerStore, Rootfs, chain_id};
+pub use verify::{PackedDamage, VerifiedLayers};
 pub use writer::{Attributes, LayerWriter, Opener, WrittenLayer};
 pub use xattr::Xattrs;
 

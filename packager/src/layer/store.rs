@@ -205,6 +205,12 @@ impl LayerStore {
         Ok(())
     }
 
+    pub(super) fn discard_directory(&self, directory: &Path) -> Result<(), LayerError> {
+        let lease = self.lease()?;
+        let _packing = self.lock("packing", File::lock)?;
+        self.set_aside(directory, &lease)
+    }
+
     /// Removes a directory if it is there: out of sight first, so that nobody sees half of it.
     fn set_aside(&self, directory: &Path, lease: &LayerLease) -> Result<(), LayerError> {
         let aside = self.temp_dir(lease)?;
@@ -303,7 +309,7 @@ pub(super) fn write_index(encoder: Encoder, path: &Path) -> Result<(), LayerErro
         .map_err(LayerError::io("writing", path))
 }
 
-fn read_index(path: &Path) -> Result<TreeIndex<Vec<u8>>, LayerError> {
+pub(super) fn read_index(path: &Path) -> Result<TreeIndex<Vec<u8>>, LayerError> {
     let reading = |error| LayerError::io("reading", path)(error);
     let file = File::open(path).map_err(reading)?;
     let len = file.metadata().map_err(reading)?.len();
@@ -326,6 +332,6 @@ fn read_index(path: &Path) -> Result<TreeIndex<Vec<u8>>, LayerError> {
     })
 }
 
-fn exists(path: &Path) -> Result<bool, LayerError> {
+pub(super) fn exists(path: &Path) -> Result<bool, LayerError> {
     fs::exists(path).map_err(LayerError::io("searching", path))
 }

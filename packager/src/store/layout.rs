@@ -13,6 +13,8 @@ use crate::digest::Digest;
 
 pub(super) const MARKER: &str = "oci-layout";
 pub(super) const INDEX: &str = "index.json";
+/// The names before the last change, for [`super::Store::restore_names`].
+pub(super) const PREVIOUS: &str = ".index.json.previous";
 pub(super) const BLOBS: &str = "blobs";
 pub(super) const INGEST: &str = ".ingest";
 pub(super) const LOCK: &str = ".lock";
@@ -83,10 +85,12 @@ fn initialise(dir: &Dir, root: &Path) -> Result<(), StoreError> {
     for path in [INGEST, BLOBS, &blobs] {
         create_private_dir(dir, path).context("creating directory", || root.join(path))?;
     }
-    if !dir
-        .try_exists(INDEX)
-        .context("looking for", || root.join(INDEX))?
-    {
+    let exists = |name: &str| {
+        dir.try_exists(name)
+            .context("looking for", || root.join(name))
+    };
+    // Where names have been changed before, a new list would hide that the old one is gone.
+    if !exists(INDEX)? && !exists(PREVIOUS)? {
         temporary::replace(dir, root, INDEX, EMPTY_INDEX)?;
     }
     temporary::replace(dir, root, MARKER, MARKER_TEXT)

@@ -3,6 +3,7 @@
 //! ```text
 //! ROOT/oci-layout            marks the layout
 //! ROOT/index.json            names; replaced atomically
+//! ROOT/.index.json.previous  names as they were before the last change
 //! ROOT/blobs/sha256/<hex>    manifests, configs, layers
 //! ROOT/.ingest/<random>      what is being written
 //! ROOT/.lock                 held by the one who replaces index.json
@@ -22,7 +23,9 @@ mod layout;
 mod lock;
 mod names;
 mod reader;
+mod restore;
 mod temporary;
+mod verify;
 mod writer;
 
 use std::io::Read;
@@ -37,6 +40,7 @@ pub use images::Reachable;
 pub use lock::Lease;
 pub use names::NamedImage;
 pub use reader::BlobReader;
+pub use verify::{Damage, RestoredNames, VerifiedBlobs, VerifiedNames};
 pub use writer::BlobWriter;
 
 use crate::digest::Digest;

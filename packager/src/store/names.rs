@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 
 use super::error::{Context as _, StoreError};
 use super::layout::INDEX;
-use super::{Store, lock, temporary};
+use super::{Store, lock, restore, temporary};
 use crate::digest::Digest;
 use crate::image::{Descriptor, Document, Limits, canonical_json, descriptor};
 use crate::reference::Reference;
 
 /// Annotation that holds the name: the image layout's own.
-const NAME: &str = "org.opencontainers.image.ref.name";
+pub(super) const NAME: &str = "org.opencontainers.image.ref.name";
 /// Annotation that tells when the name was set, in seconds since 1970, decimal.
 const STORED_AT: &str = "dev.coracle.stored-at";
 /// Bytes of `index.json`: some 100,000 names. The bound is for a wrong file in its place.
-const INDEX_LIMIT: u64 = 64 << 20;
+pub(super) const INDEX_LIMIT: u64 = 64 << 20;
 
 /// An image that has a name.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +49,23 @@ impl NamedImage {
             stored_at,
         })
     }
+}
+
+/// Returns what an entry is called, for messages, and what it names.
+pub(super) fn described(entry: &Value) -> (String, Result<Descriptor, StoreError>) {
+    let digest = || entry.get("digest").and_then(Value::as_str);
+    let image = name_of(entry).map_or_else(
+        || crate::digest::shown(name_text(entry).or_else(digest).unwrap_or("an entry")),
+        |name| name.familiar(),
+    );
+    let descriptor = serde_json::from_value(entry.clone()).map_err(|source| StoreError::Image {
+        digest: crate::digest::shown(digest().unwrap_or("an entry")),
+        source: crate::image::ImageError::Json {
+            kind: "the entry in index.json",
+            source,
+        },
+    });
+    (image, descriptor)
 }
 
 fn name_text(entry: &Value) -> Option<&str> {
@@ -258,7 +275,8 @@ impl Store {
         LayoutIndex::new(value).map_err(damaged)
     }
 
-    fn write_index(&self, index: &LayoutIndex) -> Result<(), StoreError> {
+    pub(super) fn write_index(&self, index: &LayoutIndex) -> Result<(), StoreError> {
+        restore::keep_previous(self);
         temporary::replace(
             self.dir(),
             self.root(),
@@ -277,7 +295,19 @@ pub(super) struct LayoutIndex {
 }
 
 impl LayoutIndex {
-    fn new(value: Value) -> Result<Self, String> {
+    /// One without names.
+    pub(super) fn empty() -> Self {
+        let head = [
+            ("schemaVersion".to_owned(), json!(2)),
+            ("mediaType".to_owned(), json!(crate::media_type::OCI_INDEX)),
+        ];
+        Self {
+            head: head.into_iter().collect(),
+            entries: Vec::new(),
+        }
+    }
+
+    pub(super) fn new(value: Value) -> Result<Self, String> {
         let Value::Object(mut head) = value else {
             return Err("it is not a JSON object".to_owned());
         };
@@ -299,7 +329,7 @@ impl LayoutIndex {
         &self.entries
     }
 
-    fn entries_mut(&mut self) -> &mut Vec<Value> {
+    pub(super) fn entries_mut(&mut self) -> &mut Vec<Value> {
         &mut self.entries
     }
 

@@ -8,6 +8,7 @@ mod index;
 mod killed;
 mod merging;
 mod storing;
+mod verify;
 mod writing;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -5,6 +5,7 @@ mod garbage;
 mod images;
 mod killed;
 mod names;
+mod verify;
 
 use std::path::Path;
 
