@@ -17,6 +17,7 @@
 mod config;
 mod record;
 mod store;
+mod strays;
 mod sweep;
 
 pub use config::{ContainerConfig, Id, MountConfig, Name};

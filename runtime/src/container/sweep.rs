@@ -14,13 +14,13 @@ use super::{ContainerError, ContainerStore, Id, Name};
 /// What a directory in the making ends with, below `staging`.
 pub(super) const NEW: &str = "new";
 /// What a directory in removal ends with, below `staging`.
-const DEAD: &str = "dead";
+pub(super) const DEAD: &str = "dead";
 
 /// How many directories one command looks at, so that a start never waits for thousands of them.
 const SWEEP_AT_MOST: usize = 16;
 
 /// How long what has no lock yet is left alone: longer than any create takes from one step to the next.
-const STALE: Duration = Duration::from_secs(60);
+pub(super) const STALE: Duration = Duration::from_secs(60);
 
 impl ContainerStore {
     /// Clears away a bounded number of directories.
@@ -123,20 +123,20 @@ fn free(path: &Path) -> Result<(), ContainerError> {
 }
 
 /// Was the making of this directory given up? Its maker holds the lock from its first step on.
-fn is_abandoned(new: &Path) -> bool {
+pub(super) fn is_abandoned(new: &Path) -> bool {
     match is_running(&new.join(STATE)) {
         Ok(running) => !running,
         Err(_) => is_older_than(new, STALE),
     }
 }
 
-fn is_older_than(path: &Path, age: Duration) -> bool {
+pub(super) fn is_older_than(path: &Path, age: Duration) -> bool {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
     modified.is_ok_and(|when| when.elapsed().is_ok_and(|passed| passed > age))
 }
 
 /// Removes a directory with all that is in it.
-fn remove(dir: &Path) -> io::Result<()> {
+pub(super) fn remove(dir: &Path) -> io::Result<()> {
     empty(dir)?;
     match fs::remove_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

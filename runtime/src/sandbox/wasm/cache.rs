@@ -2,8 +2,8 @@
 //!
 //! Compiled code is executed as it is, so whoever can write it rules the process: it is taken only from a directory and
 //! a file that nobody but this user can write. It arrives whole or not at all (temporary file, sync, rename).
-//! wasmtime checks its head: version, settings, processor. A file that was damaged in the middle is not noticed, as with
-//! any program on the disk.
+//! wasmtime checks its head: version, settings, processor. A file that was damaged in the middle is not noticed at a start, as
+//! with any program on the disk; a sum beside it (`<SHA-256 of the program>.sum`) lets [`Cache::check`] find it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -20,6 +20,10 @@ use super::cpu;
 use super::error::LoadError;
 use super::host;
 use super::program::Program;
+
+mod check;
+
+pub use check::{CheckedCode, DamagedCode};
 
 /// A temporary file older than this was left by a process that died: no compilation takes a day.
 const ABANDONED: Duration = Duration::from_hours(24);
@@ -132,9 +136,15 @@ impl Cache {
             std::process::id()
         ));
         let path = self.path(sha256);
+        // Before the code: what has no sum is not checked, what has another one's would be called damaged.
+        fs::remove_file(check::sum_of(&path)).ok();
         let written = write_private(&temporary, code)
             .map_err(failed("writing", &temporary))
-            .and_then(|()| fs::rename(&temporary, &path).map_err(failed("renaming to", &path)));
+            .and_then(|()| fs::rename(&temporary, &path).map_err(failed("renaming to", &path)))
+            .and_then(|()| {
+                let sum = check::sum_of(&path);
+                check::write_sum(&sum, code).map_err(failed("writing", &sum))
+            });
         if written.is_err() {
             fs::remove_file(&temporary).ok();
         }
@@ -163,6 +173,8 @@ impl Cache {
                 }
                 _ => {}
             }
+            // Without its code it says nothing, and is replaced with the next.
+            fs::remove_file(check::sum_of(&path)).ok();
         }
         Ok(())
     }

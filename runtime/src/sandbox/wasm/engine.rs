@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use sha2::{Digest, Sha256};
 use wasmtime::{Config, Engine};
 
-use super::cache::{Cache, hex};
+use super::cache::{Cache, CheckedCode, hex};
 use super::error::{LoadError, RunError};
 use super::host;
 use super::interrupt::Interrupt;
@@ -84,6 +84,14 @@ impl WasmEngine {
     /// [`LoadError::Cache`] when the cache can't be read or changed.
     pub fn keep(&self, programs: &BTreeSet<[u8; 32]>) -> Result<(), LoadError> {
         self.cache.keep(programs)
+    }
+
+    /// Reads all compiled code that fits this engine, and says what cannot be used or is not what was compiled.
+    ///
+    /// # Errors
+    /// [`LoadError::Cache`] when the cache can't be read.
+    pub fn check(&self) -> Result<CheckedCode, LoadError> {
+        self.cache.check()
     }
 
     /// Compiles a program into the cache, unless it is there, on all processors.

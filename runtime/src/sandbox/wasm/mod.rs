@@ -26,6 +26,7 @@ pub mod program;
 pub mod run;
 mod stdio;
 
+pub use cache::{CheckedCode, DamagedCode};
 pub use engine::WasmEngine;
 pub use error::{LoadError, RunError};
 pub use exit::Outcome;
