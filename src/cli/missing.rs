@@ -96,8 +96,7 @@ const FEATURES: [(&[&str], &str); 12] = [
     ),
     (
         &[
-            "system", "info", "prune", "builder", "buildx", "compose", "serve", "policy", "sign",
-            "verify",
+            "info", "prune", "builder", "buildx", "compose", "serve", "policy", "sign", "verify",
         ],
         "see `coracle --help` for what there is",
     ),

@@ -55,6 +55,7 @@ enum Command {
     Rm(commands::rm::Args),
     Rmi(commands::rmi::Args),
     Run(commands::run::Args),
+    System(commands::system::Args),
     Tag(commands::tag::Args),
     Version(commands::version::Args),
 }
@@ -118,6 +119,7 @@ impl Cli {
             Command::Rm(args) => commands::rm::run(&engine, &args),
             Command::Rmi(args) => commands::rmi::run(&engine, &args),
             Command::Run(args) => commands::run::run(&engine, args),
+            Command::System(args) => commands::system::run(&engine, &args),
             Command::Tag(args) => commands::tag::run(&engine, &args),
             Command::Version(args) => commands::version::run(&args),
         }

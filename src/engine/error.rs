@@ -225,6 +225,8 @@ impl Error {
                 StoreError::WrongDigest { .. } | StoreError::WrongSize { .. } | StoreError::Missing { .. },
             )
             | Self::Layer(_) => "the image is damaged here: pull or build it again".to_owned(),
+            Self::Store(StoreError::DamagedIndex { .. }) => "no image is lost; get the names back with `coracle system check --repair`".to_owned(),
+            Self::Store(StoreError::Layout { path, .. }) => format!("if nothing but Coracle writes there, delete {}: it is made again", path.display()),
             Self::Build(error) => return error.hint(),
             Self::Registry(error) => return error.hint(),
             _ => return None,

@@ -10,6 +10,7 @@
 //! ```
 
 mod build;
+mod check;
 mod compile;
 mod containers;
 pub mod dirs;
@@ -31,6 +32,7 @@ use coracle_runtime::container::ContainerStore;
 use coracle_runtime::sandbox::wasm::WasmEngine;
 
 pub use build::{BuildImage, BuiltImage, open_context};
+pub use check::{CheckReport, Finding, Place, State};
 pub use containers::ContainerSummary;
 pub use error::{Error, Kind, with_causes};
 pub use images::{

@@ -18,6 +18,7 @@ mod world;
 
 mod applications;
 mod build;
+mod check;
 mod component;
 mod containers;
 mod crash;

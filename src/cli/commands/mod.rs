@@ -9,6 +9,7 @@ pub(super) mod push;
 pub(super) mod rm;
 pub(super) mod rmi;
 pub(super) mod run;
+pub(super) mod system;
 pub(super) mod tag;
 pub(super) mod version;
 
