@@ -70,7 +70,7 @@ pub struct ContainerConfig {
     /// Ports, such as `8080/tcp`.
     #[serde(
         default,
-        deserialize_with = "null_is_default",
+        deserialize_with = "set",
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     pub exposed_ports: BTreeMap<String, Empty>,
@@ -86,7 +86,7 @@ pub struct ContainerConfig {
     /// Directories that are to be volumes.
     #[serde(
         default,
-        deserialize_with = "null_is_default",
+        deserialize_with = "set",
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     pub volumes: BTreeMap<String, Empty>,
@@ -206,4 +206,11 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads a set, whose values Go writes as `{}` or as `null`.
+fn set<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Empty>, D::Error> {
+    let entries: Option<BTreeMap<String, Option<Empty>>> = Option::deserialize(deserializer)?;
+    let entries = entries.unwrap_or_default().into_iter();
+    Ok(entries.map(|(key, _)| (key, Empty {})).collect())
 }

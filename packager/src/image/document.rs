@@ -62,8 +62,14 @@ impl Document {
         };
         Limits::check_size(kind, bytes.len(), Limits::MANIFEST)?;
         let json = |source| ImageError::Json { kind, source };
-        let value: Value = serde_json::from_slice(bytes).map_err(json)?;
+        let mut value: Value = serde_json::from_slice(bytes).map_err(json)?;
         check_head(&value, kind, media_type)?;
+        for list in ["layers", "manifests"] {
+            // Go writes `null` for a list that was never made.
+            if let Some(value @ Value::Null) = value.get_mut(list) {
+                *value = Value::Array(Vec::new());
+            }
+        }
         if kind == "index" {
             let index: ImageIndex = serde_json::from_value(value).map_err(json)?;
             check_entries(kind, "entries", index.manifests(), Limits::INDEX_ENTRIES)?;

@@ -42,6 +42,25 @@ const DOCKER: &str = r#"{
 }"#;
 
 #[test]
+fn what_go_writes_for_nothing_is_read() {
+    let config =
+        br#"{"config":{"ExposedPorts":{"80/tcp":null,"81/tcp":{}},"Volumes":{"/v":null}}}"#;
+    let config = ImageConfig::parse(config).expect("a config").config;
+    assert_eq!(config.exposed_ports.len(), 2);
+    assert!(config.volumes.contains_key("/v"));
+    let text = format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"{}","digest":"sha256:{HEX}","size":2}},"layers":null}}"#,
+        mt::OCI_CONFIG
+    );
+    match Document::parse(text.as_bytes(), mt::OCI_MANIFEST) {
+        Ok(Document::Manifest(manifest)) => assert!(manifest.layers().is_empty()),
+        other => panic!("{other:?}"),
+    }
+    let index = Document::parse(br#"{"schemaVersion":2,"manifests":null}"#, mt::OCI_INDEX);
+    assert!(matches!(index, Ok(Document::Index(_))), "{index:?}");
+}
+
+#[test]
 fn docker_config_survives() {
     let config = ImageConfig::parse(DOCKER.as_bytes()).expect("a config");
     assert_eq!(config.config.user.as_deref(), Some("app"));
