@@ -10,7 +10,7 @@ use coracle_packager::layer::{LayerStore, Rootfs, chain_id};
 use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
 use coracle_packager::registry::{Client, ClientOptions, CredentialSource, Pushed, TransferEvent};
-use coracle_packager::store::NamedImage;
+use coracle_packager::store::StoredImage;
 
 use super::{Engine, Error, now};
 
@@ -27,8 +27,8 @@ pub struct Registries {
 /// One line of a list of images.
 #[derive(Clone, Debug)]
 pub struct ImageSummary {
-    /// Its name.
-    pub name: Reference,
+    /// Its name, if it has one.
+    pub name: Option<Reference>,
     /// Digest of what the name refers to, an index or a manifest.
     pub digest: Digest,
     /// Digest of the chosen entry's config: the image ID.
@@ -39,8 +39,8 @@ pub struct ImageSummary {
     pub size: u64,
 }
 
-/// A name, and what it names or why that cannot be read: one damaged image must not hide the others.
-pub type ListedImage = (NamedImage, Result<ImageSummary, Error>);
+/// An image, and what is known of it or why that cannot be read: one damaged image must not hide the others.
+pub type ListedImage = (StoredImage, Result<ImageSummary, Error>);
 
 /// All that is known about an image.
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`Error::NoSuchImage`], [`Error::AmbiguousImage`], or what the store says.
-    pub fn find_image(&self, text: &str) -> Result<NamedImage, Error> {
+    pub fn find_image(&self, text: &str) -> Result<StoredImage, Error> {
         let found = self.store.find(text)?;
         let first = found.first().ok_or_else(|| Error::NoSuchImage {
             text: text.to_owned(),
@@ -139,14 +139,14 @@ impl Engine {
         self.open_image(&descriptor, None)
     }
 
-    /// Lists the named images, newest first.
+    /// Lists the images that are kept, newest first.
     ///
     /// # Errors
     ///
     /// What the store says.
     pub fn list_images(&self) -> Result<Vec<ListedImage>, Error> {
         let mut all = Vec::new();
-        for named in self.store.names()? {
+        for named in self.store.images()? {
             let summary = self.summarize(&named);
             all.push((named, summary));
         }
@@ -165,7 +165,7 @@ impl Engine {
     /// # Errors
     ///
     /// As [`Engine::open_image`].
-    pub fn inspect_image(&self, named: &NamedImage) -> Result<InspectedImage, Error> {
+    pub fn inspect_image(&self, named: &StoredImage) -> Result<InspectedImage, Error> {
         let image = self.open_image(&named.descriptor, None)?;
         let names = self.store.names()?.into_iter();
         let same = names.filter(|other| other.descriptor.digest() == named.descriptor.digest());
@@ -177,7 +177,7 @@ impl Engine {
         })
     }
 
-    fn summarize(&self, named: &NamedImage) -> Result<ImageSummary, Error> {
+    fn summarize(&self, named: &StoredImage) -> Result<ImageSummary, Error> {
         let image = self.open_image(&named.descriptor, None)?;
         // A reproducible image says 1970, which tells a person nothing.
         let made = image
@@ -215,14 +215,14 @@ impl Engine {
     /// [`Error::ImageInUse`], [`Error::SeveralNames`], or as [`Engine::find_image`].
     pub fn remove_image(&self, text: &str, force: bool) -> Result<RemovedImages, Error> {
         let image = self.find_image(text)?;
-        let all = self.store.names()?;
-        let of_same = |other: &&NamedImage| other.descriptor.digest() == image.descriptor.digest();
-        let siblings: Vec<&NamedImage> = all.iter().filter(of_same).collect();
+        let all = self.store.images()?;
+        let of_same = |other: &&StoredImage| other.descriptor.digest() == image.descriptor.digest();
+        let siblings: Vec<&StoredImage> = all.iter().filter(of_same).collect();
         let typed = Reference::parse(text).ok().map(Reference::or_latest);
         let by_name = siblings
             .iter()
-            .find(|other| Some(&other.name) == typed.as_ref());
-        let names: Vec<Reference> = match by_name {
+            .find(|other| other.name.is_some() && other.name == typed);
+        let names: Vec<Option<Reference>> = match by_name {
             Some(named) => vec![named.name.clone()],
             None if siblings.len() == 1 || force => {
                 siblings.iter().map(|other| other.name.clone()).collect()
@@ -238,14 +238,19 @@ impl Engine {
         if is_last && !force {
             self.refuse_if_used(text, &image.descriptor)?;
         }
+        let digest = Digest::of(&image.descriptor)?;
         let mut removed = Vec::new();
         for name in names {
-            if self.store.remove_name(&name)? {
-                removed.push(RemovedImage::Untagged(name));
+            match name {
+                Some(name) if self.store.remove_name(&name)? => {
+                    removed.push(RemovedImage::Untagged(name));
+                }
+                Some(_) => {}
+                None => drop(self.store.remove_unnamed(&digest)?),
             }
         }
         if is_last {
-            removed.push(RemovedImage::Deleted(Digest::of(&image.descriptor)?));
+            removed.push(RemovedImage::Deleted(digest));
         }
         Ok(RemovedImages {
             removed,
@@ -303,7 +308,7 @@ impl Engine {
     /// Returns what all named images and these manifests need.
     fn needed(&self, manifests: &[Digest]) -> Result<Needed, Error> {
         let mut needed = Needed::default();
-        for named in self.store.names()? {
+        for named in self.store.images()? {
             for part in self.store.manifests(&named.descriptor)?.manifests {
                 if let Document::Manifest(_) = self.store.document(&part)? {
                     needed.add(&self.layers, self.open_image(&part, None)?);

@@ -38,7 +38,7 @@ pub use error::StoreError;
 pub use gc::Freed;
 pub use images::Reachable;
 pub use lock::Lease;
-pub use names::NamedImage;
+pub use names::{NamedImage, StoredImage};
 pub use reader::BlobReader;
 pub use verify::{Damage, RestoredNames, VerifiedBlobs, VerifiedNames};
 pub use writer::BlobWriter;

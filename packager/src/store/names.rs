@@ -1,7 +1,8 @@
 //! Names: entries of `index.json`.
 //!
 //! An entry has a name if its annotation `org.opencontainers.image.ref.name` is a reference in canonical form with a tag
-//! or a digest. Entries of other tools have others, or none: they are kept as they are, and never shown.
+//! or a digest. One that we keep without a name says only when that was. Entries of other tools have other names, or none:
+//! they are kept as they are, and never shown.
 
 use std::io::{ErrorKind, Read as _};
 
@@ -68,6 +69,53 @@ pub(super) fn described(entry: &Value) -> (String, Result<Descriptor, StoreError
     (image, descriptor)
 }
 
+/// An image that is kept, with or without a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredImage {
+    /// The name, with a tag or a digest.
+    pub name: Option<Reference>,
+    /// The index or manifest.
+    pub descriptor: Descriptor,
+    /// When it was named or kept, in seconds since 1970. Unknown for names that another tool set.
+    pub stored_at: Option<i64>,
+}
+
+impl StoredImage {
+    fn of(entry: &Value) -> Option<Self> {
+        NamedImage::of(entry)
+            .map(Self::from)
+            .or_else(|| Self::unnamed(entry))
+    }
+
+    fn unnamed(entry: &Value) -> Option<Self> {
+        let annotations = entry.get("annotations")?;
+        if annotations.get(NAME).is_some() {
+            return None;
+        }
+        let stored_at = annotations.get(STORED_AT)?.as_str()?.parse().ok();
+        let mut descriptor: Descriptor = serde_json::from_value(entry.clone()).ok()?;
+        Digest::of(&descriptor).ok()?;
+        let mut annotations = descriptor.annotations().clone().unwrap_or_default();
+        annotations.remove(STORED_AT);
+        descriptor.set_annotations(Some(annotations).filter(|rest| !rest.is_empty()));
+        Some(Self {
+            name: None,
+            descriptor,
+            stored_at,
+        })
+    }
+}
+
+impl From<NamedImage> for StoredImage {
+    fn from(image: NamedImage) -> Self {
+        Self {
+            name: Some(image.name),
+            descriptor: image.descriptor,
+            stored_at: image.stored_at,
+        }
+    }
+}
+
 fn name_text(entry: &Value) -> Option<&str> {
     entry.get("annotations")?.get(NAME)?.as_str()
 }
@@ -88,6 +136,16 @@ impl Store {
     pub fn names(&self) -> Result<Vec<NamedImage>, StoreError> {
         let index = self.read_index()?;
         Ok(index.entries().iter().filter_map(NamedImage::of).collect())
+    }
+
+    /// Returns all images that are kept, those without a name included, in the order in which they came.
+    ///
+    /// # Errors
+    ///
+    /// `index.json` cannot be read.
+    pub fn images(&self) -> Result<Vec<StoredImage>, StoreError> {
+        let index = self.read_index()?;
+        Ok(index.entries().iter().filter_map(StoredImage::of).collect())
     }
 
     /// Finds what a reference names: by its digest if it has one, else by its exact name, with `latest` for a missing tag.
@@ -134,7 +192,7 @@ impl Store {
         }
     }
 
-    /// Finds images as people name them: by reference, or by the start (four digits or more) of an image ID.
+    /// Finds images as people name them: by reference, or by the start of an image ID.
     ///
     /// An ID is the digest of a config, a manifest or an index. A name wins over an ID that looks the same. Several names
     /// may have the same ID, and several images the same start: what that means, the caller decides.
@@ -142,10 +200,10 @@ impl Store {
     /// # Errors
     ///
     /// `index.json` cannot be read.
-    pub fn find(&self, text: &str) -> Result<Vec<NamedImage>, StoreError> {
-        let names = self.names()?;
+    pub fn find(&self, text: &str) -> Result<Vec<StoredImage>, StoreError> {
+        let images = self.images()?;
         if let Ok(reference) = Reference::parse(text).map(Reference::or_latest) {
-            let found: Vec<NamedImage> = names
+            let found: Vec<StoredImage> = images
                 .iter()
                 .filter(|image| is_named(image, &reference))
                 .cloned()
@@ -158,7 +216,7 @@ impl Store {
             return Ok(Vec::new());
         };
         let mut found = Vec::new();
-        for image in names {
+        for image in images {
             // A damaged image has no ID, and must not hide the others.
             if self.has_id(&image.descriptor, start).unwrap_or(false) {
                 found.push(image);
@@ -220,9 +278,67 @@ impl Store {
             .iter()
             .position(|old| name_text(old) == Some(&text));
         let entries = index.entries_mut();
-        entries.retain(|old| name_text(old) != Some(&text));
+        entries.retain(|old| {
+            // What gets a name is not kept without one as well.
+            let is_unnamed = StoredImage::unnamed(old)
+                .is_some_and(|old| Digest::of(&old.descriptor).as_ref() == Ok(&digest));
+            name_text(old) != Some(&text) && !is_unnamed
+        });
         entries.insert(place.unwrap_or(entries.len()).min(entries.len()), entry);
         self.write_index(&index)
+    }
+
+    /// Keeps an index or manifest without a name, unless it is kept already.
+    ///
+    /// # Errors
+    ///
+    /// The blob is not in the store, or `index.json` cannot be read or replaced.
+    pub fn keep_unnamed(&self, descriptor: &Descriptor, now: i64) -> Result<(), StoreError> {
+        let _lease = self.lease()?;
+        let digest = Digest::of(descriptor)?;
+        if !self.has_blob(&digest, descriptor.size())? {
+            return Err(StoreError::Missing {
+                digest,
+                root: self.root().to_owned(),
+            });
+        }
+        let mut annotations = descriptor.annotations().clone().unwrap_or_default();
+        annotations.insert(STORED_AT.to_owned(), now.to_string());
+        let mut kept = descriptor.clone();
+        kept.set_annotations(Some(annotations));
+
+        let _lock = lock::exclusive(self.dir(), self.root())?;
+        let mut index = self.read_index()?;
+        let same = |entry: &Value| {
+            StoredImage::of(entry)
+                .is_some_and(|old| Digest::of(&old.descriptor) == Ok(digest.clone()))
+        };
+        if index.entries().iter().any(same) {
+            return Ok(());
+        }
+        index.entries_mut().push(json!(kept));
+        self.write_index(&index)
+    }
+
+    /// Gives up an image that is kept without a name, and tells whether it was.
+    ///
+    /// # Errors
+    ///
+    /// `index.json` cannot be read or replaced.
+    pub fn remove_unnamed(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let _lease = self.lease()?;
+        let _lock = lock::exclusive(self.dir(), self.root())?;
+        let mut index = self.read_index()?;
+        let before = index.entries().len();
+        index.entries_mut().retain(|entry| {
+            StoredImage::unnamed(entry)
+                .is_none_or(|image| Digest::of(&image.descriptor).as_ref() != Ok(digest))
+        });
+        if index.entries().len() == before {
+            return Ok(false);
+        }
+        self.write_index(&index)?;
+        Ok(true)
     }
 
     /// Takes a name away, and tells whether it was there. The blobs stay until garbage is collected.
@@ -341,22 +457,21 @@ impl LayoutIndex {
 }
 
 /// Is it this name? A digest is compared with the image's own: `hello@sha256:…` is every tag of `hello` with that digest.
-fn is_named(image: &NamedImage, reference: &Reference) -> bool {
+fn is_named(image: &StoredImage, reference: &Reference) -> bool {
+    let Some(name) = &image.name else {
+        return false;
+    };
     match reference.digest() {
-        None => image.name == *reference,
+        None => name == reference,
         Some(digest) => {
-            image.name.name() == reference.name()
-                && Digest::of(&image.descriptor).as_ref() == Ok(digest)
+            name.name() == reference.name() && Digest::of(&image.descriptor).as_ref() == Ok(digest)
         }
     }
 }
 
-/// Returns the hexadecimal digits of what may be the start of an ID.
+/// Returns the hexadecimal digits of what may be the start of an ID. One is enough, as in Docker: a name comes first anyway.
 fn id_start(text: &str) -> Option<&str> {
-    /// Fewer digits would match by chance.
-    const LEAST: usize = 4;
-
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     let is_hex = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    (hex.len() >= LEAST && is_hex).then_some(hex)
+    (!hex.is_empty() && is_hex).then_some(hex)
 }

@@ -50,9 +50,8 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
     let mut exit = Exit::Success;
     let mut rows = Vec::new();
     for (named, summary) in engine.list_images()? {
-        if wanted
-            .as_ref()
-            .is_some_and(|wanted| !matches(wanted, &named.name))
+        if let Some(wanted) = &wanted
+            && !named.name.is_some_and(|name| matches(wanted, &name))
         {
             continue;
         }
@@ -88,9 +87,9 @@ fn row(image: &ImageSummary, args: &Args) -> Row {
         } else {
             image.id.short().to_owned()
         },
-        repository: image.name.familiar_name(),
+        repository: known(image.name.as_ref().map(Reference::familiar_name).as_deref()),
         shared_size: "N/A",
-        tag: known(image.name.tag()),
+        tag: known(image.name.as_ref().and_then(Reference::tag)),
         unique_size: "N/A",
         virtual_size: size.clone(),
         size,
