@@ -9,11 +9,13 @@
 //! | [`image`] | manifests, indexes and configs, and the choice of one entry from an index |
 //! | [`store`] | blobs and names in an OCI image layout |
 //! | [`layer`] | layers in packed form, and their merged view |
+//! | [`archive`] | images in files and folders: what `save` writes and `load` reads |
 //! | [`build`] | Dockerfiles |
 //! | [`registry`] | pull and push |
 
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod build;
 pub mod digest;
 pub mod image;

@@ -83,8 +83,6 @@ const FEATURES: [(&[&str], &str); 12] = [
     ),
     (
         &[
-            "save",
-            "load",
             "import",
             "history",
             "image",

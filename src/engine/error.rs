@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use coracle_packager::archive::ArchiveError;
 use coracle_packager::build::BuildError;
 use coracle_packager::digest::DigestError;
 use coracle_packager::image::ImageError;
+use coracle_packager::image::select::SelectError;
 use coracle_packager::layer::LayerError;
 use coracle_packager::platform::PlatformError;
 use coracle_packager::reference::ReferenceError;
@@ -117,6 +119,14 @@ pub enum Error {
     /// A layer.
     #[error(transparent)]
     Layer(#[from] LayerError),
+    /// Images in a file or folder.
+    #[error("{path}")]
+    Archive {
+        /// The file or folder, or a word for a stream.
+        path: String,
+        /// What is wrong.
+        source: Box<ArchiveError>,
+    },
     /// A registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -201,6 +211,17 @@ impl Error {
         }
     }
 
+    /// Does an image have nothing for this host?
+    pub(super) fn is_no_match(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Select {
+                source: SelectError::NoMatch { .. },
+                ..
+            })
+        )
+    }
+
     /// Says what to do next, if that is known.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -227,6 +248,7 @@ impl Error {
             | Self::Layer(_) => "the image is damaged here: pull or build it again".to_owned(),
             Self::Store(StoreError::DamagedIndex { .. }) => "no image is lost; get the names back with `coracle system check --repair`".to_owned(),
             Self::Store(StoreError::Layout { path, .. }) => format!("if nothing but Coracle writes there, delete {}: it is made again", path.display()),
+            Self::Archive { source, .. } => return source.hint().map(str::to_owned),
             Self::Build(error) => return error.hint(),
             Self::Registry(error) => return error.hint(),
             _ => return None,

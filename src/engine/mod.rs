@@ -9,6 +9,7 @@
 //! <root>/containers/ ephemeral/ names/ staging/                             coracle_runtime::container
 //! ```
 
+mod archives;
 mod build;
 mod check;
 mod compile;
@@ -18,6 +19,7 @@ mod error;
 mod images;
 mod lower;
 mod names;
+mod replace;
 mod run;
 mod spec;
 
@@ -31,6 +33,7 @@ use coracle_packager::store::Store;
 use coracle_runtime::container::ContainerStore;
 use coracle_runtime::sandbox::wasm::WasmEngine;
 
+pub use archives::{ArchiveForm, LoadedImage, SaveTo};
 pub use build::{BuildImage, BuiltImage, open_context};
 pub use check::{CheckReport, Finding, Place, State};
 pub use containers::ContainerSummary;

@@ -17,6 +17,7 @@ mod table;
 mod world;
 
 mod applications;
+mod archive;
 mod build;
 mod check;
 mod component;

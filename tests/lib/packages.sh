@@ -13,6 +13,8 @@ needed_packages() {
 docker-registry docker-registry
 skopeo skopeo
 umoci umoci
+podman podman
+buildah buildah
 htpasswd apache2-utils
 jq jq
 curl curl

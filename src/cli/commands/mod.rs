@@ -3,12 +3,14 @@
 pub(super) mod build;
 pub(super) mod images;
 pub(super) mod inspect;
+pub(super) mod load;
 pub(super) mod ps;
 pub(super) mod pull;
 pub(super) mod push;
 pub(super) mod rm;
 pub(super) mod rmi;
 pub(super) mod run;
+pub(super) mod save;
 pub(super) mod system;
 pub(super) mod tag;
 pub(super) mod version;

@@ -1,0 +1,235 @@
+//! Archives that are no layers, such as those of `save` and `export`: read member by member, and written.
+
+use std::cell::Cell;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+
+use tar::EntryType;
+
+use super::archive::{Archive, MemberKind};
+use super::compress::Decoder;
+use super::error::TarError;
+use super::header;
+use super::limits::{FREE_LAYER_BYTES, MAX_EXPANSION};
+use super::source::{Source, Stream};
+use super::writer::Attributes;
+use crate::media_type::Compression;
+
+const BLOCK: u64 = 512;
+/// What a compressed archive that grows too much is reported with; [`for_each_member`] finds it again.
+const BOMB: &str = "it unpacks to more than an honest archive can";
+
+/// Why an archive could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// Its bytes could not be read or decompressed.
+    #[error("reading the archive")]
+    Read(#[source] io::Error),
+    /// It is no archive that can be read.
+    #[error("it is not a usable tar archive")]
+    Tar(#[from] TarError),
+}
+
+/// What a member of an archive is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MemberType {
+    File,
+    Directory,
+    /// One more name of an earlier member.
+    HardLink(Vec<u8>),
+    Symlink(Vec<u8>),
+    /// A device or pipe.
+    Other,
+}
+
+/// What an archive says about a member before its content.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    /// As written in the archive, from nobody that can be trusted.
+    pub(crate) path: Vec<u8>,
+    pub(crate) kind: MemberType,
+    /// Bytes of content.
+    pub(crate) size: u64,
+}
+
+/// Calls `visit` for each member of an archive, plain or compressed with gzip or zstd, with its content. Reads to the end
+/// of the compressed stream, so that one that was cut is noticed. What expands more than a layer may is refused.
+pub(crate) fn for_each_member<E: From<StreamError>>(
+    reader: impl Read,
+    visit: &mut dyn FnMut(&Head, &mut dyn Read) -> Result<(), E>,
+) -> Result<(), E> {
+    let taken = Rc::new(Cell::new(0));
+    let counting = Counting {
+        reader,
+        taken: Rc::clone(&taken),
+    };
+    let (decoder, _) = Decoder::new(counting).map_err(StreamError::Read)?;
+    let mut source = Stream::new(Bounded {
+        decoder,
+        taken,
+        given: 0,
+    });
+    let mut archive = Archive::new(&mut source);
+    while let Some(member) = archive.next().map_err(read_error)? {
+        let kind = match member.kind {
+            MemberKind::File => MemberType::File,
+            MemberKind::Directory => MemberType::Directory,
+            MemberKind::HardLink => MemberType::HardLink(member.link),
+            MemberKind::Symlink => MemberType::Symlink(member.link),
+            MemberKind::CharDevice { .. } | MemberKind::BlockDevice { .. } | MemberKind::Fifo => {
+                MemberType::Other
+            }
+        };
+        let head = Head {
+            path: member.path,
+            kind,
+            size: member.size,
+        };
+        visit(&head, &mut Content(&mut archive))?;
+    }
+    io::copy(&mut source, &mut io::sink()).map_err(StreamError::Read)?;
+    let decoder = source.into_inner().decoder;
+    decoder.drain().map_err(StreamError::Read)?;
+    Ok(())
+}
+
+/// Tells by its first bytes how a blob is compressed.
+pub(crate) fn compression_of(reader: impl Read) -> io::Result<Compression> {
+    Decoder::new(reader).map(|(_, compression)| compression)
+}
+
+fn read_error(error: TarError) -> StreamError {
+    match error {
+        TarError::Io { source, .. } => StreamError::Read(source),
+        error => StreamError::Tar(error),
+    }
+}
+
+/// The content of the current member.
+struct Content<'a, 'b, S>(&'a mut Archive<'b, S>);
+
+impl<S: Source> Read for Content<'_, '_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| match error {
+            TarError::Io { source, .. } => source,
+            error => io::Error::new(io::ErrorKind::InvalidData, error),
+        })
+    }
+}
+
+/// Counts what is read.
+struct Counting<R> {
+    reader: R,
+    taken: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.taken
+            .set(self.taken.get().saturating_add(count as u64));
+        Ok(count)
+    }
+}
+
+/// The uncompressed bytes, as long as they are not too many for the compressed ones.
+struct Bounded<R: Read> {
+    decoder: Decoder<R>,
+    taken: Rc<Cell<u64>>,
+    given: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.decoder.read(buffer)?;
+        self.given = self.given.saturating_add(count as u64);
+        let honest = self.taken.get().saturating_mul(MAX_EXPANSION);
+        if self.given > FREE_LAYER_BYTES && self.given > honest {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, BOMB));
+        }
+        Ok(count)
+    }
+}
+
+/// Writes an archive: the same members give the same bytes.
+pub struct TarWriter<W> {
+    writer: W,
+}
+
+/// What is written of a member beside its path and attributes.
+pub enum NewMember<'a> {
+    /// A directory.
+    Directory,
+    /// A file of so many bytes, which the reader must have.
+    File(u64, &'a mut dyn Read),
+    /// One more name of a file that was written before.
+    HardLink(&'a [u8]),
+    /// A symbolic link.
+    Symlink(&'a [u8]),
+}
+
+impl<W: Write> TarWriter<W> {
+    /// Starts an archive.
+    pub fn new(writer: W) -> Self {
+        Self { writer }
+    }
+
+    /// Writes one member. `path` is relative to the root.
+    ///
+    /// # Errors
+    ///
+    /// Something cannot be written, or a file has another size than was said: then the archive is of no use.
+    pub fn member(
+        &mut self,
+        path: &[u8],
+        attributes: &Attributes,
+        member: NewMember<'_>,
+    ) -> io::Result<()> {
+        match member {
+            NewMember::Directory => {
+                let path = [path, b"/"].concat();
+                self.head(&path, EntryType::Directory, b"", 0, attributes)
+            }
+            NewMember::Symlink(target) => {
+                self.head(path, EntryType::Symlink, target, 0, attributes)
+            }
+            NewMember::HardLink(target) => self.head(path, EntryType::Link, target, 0, attributes),
+            NewMember::File(size, content) => {
+                self.head(path, EntryType::Regular, b"", size, attributes)?;
+                let written = io::copy(&mut content.take(size), &mut self.writer)?;
+                if written != size {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        format!("got {written} bytes, want {size}"),
+                    ));
+                }
+                // Padding is less than a block.
+                let padding = usize::try_from(size.wrapping_neg() % BLOCK).unwrap_or(0);
+                self.writer.write_all(&[0; BLOCK as usize][..padding])
+            }
+        }
+    }
+
+    /// Ends the archive and returns what it was written to.
+    ///
+    /// # Errors
+    ///
+    /// Something cannot be written.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.writer.write_all(&[0; 2 * BLOCK as usize])?;
+        self.writer.flush()?;
+        Ok(self.writer)
+    }
+
+    fn head(
+        &mut self,
+        path: &[u8],
+        kind: EntryType,
+        link: &[u8],
+        size: u64,
+        attributes: &Attributes,
+    ) -> io::Result<()> {
+        self.writer
+            .write_all(&header::entry(path, kind, link, size, attributes))
+    }
+}
