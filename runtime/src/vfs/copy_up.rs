@@ -10,8 +10,11 @@ use super::errno::{Errno, Result};
 use super::guest_fs::Fs;
 use super::host::{self, HostDir};
 use super::lower::NodeId;
+use super::mounted::MountedDir;
 use super::node::{FileKind, SetTime, SetTimes, Stat};
+use super::origin;
 use super::place::{Body, Entry, Place};
+use super::quota::ENTRY_COST;
 use super::upper::{Guard, Unfinished, Upper, is_reserved};
 
 /// Of files that a guest makes: what a umask of 022 leaves, whatever the host's is.
@@ -19,15 +22,12 @@ pub(super) const FILE_MODE: u32 = 0o644;
 /// Of directories that a guest makes.
 pub(super) const DIRECTORY_MODE: u32 = 0o755;
 
-/// Set-user-ID and set-group-ID. A copy in the upper is the guest's to write, so it must not carry them on the host.
-const SET_ID: u32 = 0o6000;
-
 /// A directory whose names may change.
 pub(super) enum Site {
     /// In the upper; `lower` is the directory that shines through.
     Own { dir: HostDir, lower: Option<NodeId> },
-    /// In a mounted host directory.
-    Mounted(HostDir),
+    /// In a mount.
+    Mounted(MountedDir),
 }
 
 impl Fs {
@@ -44,7 +44,7 @@ impl Fs {
         self.check_writable(place)?;
         match &place.body {
             Body::Mounted { dir: Some(dir), .. } => Ok(Site::Mounted(dir.clone())),
-            // There is no host directory behind it.
+            // There is nothing behind it.
             Body::Mounted { dir: None, .. } => Err(Errno::ReadOnly),
             &Body::Own { lower, .. } => {
                 let dir = self.ensure_upper(guard.ok_or(Errno::ReadOnly)?, dirs)?;
@@ -89,13 +89,15 @@ impl Fs {
         let dir = new.work().open_dir(new.name())?;
         match stat {
             Some(stat) => {
-                let private = if upper.superuser() { 0 } else { 0o700 };
-                dir.set_mode(stat.mode | private, owner(upper, &stat))?;
+                upper.note_copies()?;
+                dir.set_mode(origin::record_dir(&dir, &stat))?;
                 dir.set_times(times(&stat))?;
             }
-            None => dir.set_mode(DIRECTORY_MODE, None)?,
+            None => dir.set_mode(DIRECTORY_MODE)?,
         }
-        unchanged(above, || new.place(guard, above, name))?;
+        guard.taking(ENTRY_COST, || {
+            unchanged(above, || new.place(guard, above, name))
+        })?;
         if let Some(node) = lower {
             self.lower_handles.copied_up(node, &dir);
         }
@@ -103,6 +105,8 @@ impl Fs {
     }
 
     /// Copies a file aside. Needs no lock, and may take long. `with_data`: otherwise the copy is empty and new.
+    ///
+    /// What it takes, [`copy_cost`], is counted already.
     pub(super) fn copy_aside(
         &self,
         node: NodeId,
@@ -115,8 +119,8 @@ impl Fs {
             let extent = self.lower.open(node)?;
             host::copy_range(&extent.file, extent.offset, extent.len, &file)?;
         }
-        let private = if upper.superuser() { 0 } else { 0o600 };
-        host::set_file_mode(&file, stat.mode & !SET_ID | private, owner(upper, stat))?;
+        upper.note_copies()?;
+        host::set_file_mode(&file, origin::record_file(&file, stat))?;
         if with_data {
             host::set_file_times(&file, times(stat))?;
         }
@@ -132,21 +136,20 @@ impl Fs {
         node: NodeId,
         stat: &Stat,
     ) -> Result<()> {
-        let new = match stat.kind {
-            FileKind::File => self.copy_aside(node, stat, true)?.0,
+        let place = |new: Unfinished<'_>| unchanged(dir, || new.place(guard, dir, name));
+        match stat.kind {
+            FileKind::File => guard.taking(copy_cost(stat, true), || {
+                place(self.copy_aside(node, stat, true)?.0)
+            }),
             FileKind::Symlink => {
                 let upper = self.writable_upper()?;
                 let target = self.lower.read_link(node)?;
                 let (new, ()) = upper.unfinished(|work, free| work.symlink(&target, free))?;
-                if let Some(owner) = owner(upper, stat) {
-                    new.work().set_link_owner(new.name(), owner);
-                }
                 new.work().set_times_at(new.name(), times(stat))?;
-                new
+                guard.taking(ENTRY_COST, || place(new))
             }
-            _ => return Err(Errno::NotPermitted),
-        };
-        unchanged(dir, || new.place(guard, dir, name))
+            _ => Err(Errno::NotPermitted),
+        }
     }
 
     /// `Invalid` for a name that the guest's own file system keeps for itself.
@@ -173,6 +176,11 @@ impl Fs {
     }
 }
 
+/// What a copy counts for.
+pub(super) fn copy_cost(stat: &Stat, with_data: bool) -> u64 {
+    ENTRY_COST.saturating_add(if with_data { stat.size } else { 0 })
+}
+
 /// Runs a change to a directory that the guest must not notice, and gives the directory its times back.
 pub(super) fn unchanged(dir: &HostDir, change: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = dir.stat()?;
@@ -185,9 +193,4 @@ pub(super) fn times(stat: &Stat) -> SetTimes {
         atime: SetTime::At(stat.atime),
         mtime: SetTime::At(stat.mtime),
     }
-}
-
-/// Whom a copy should belong to, if this process may give it away.
-fn owner(upper: &Upper, stat: &Stat) -> Option<(u32, u32)> {
-    (upper.superuser() && (stat.uid, stat.gid) != (0, 0)).then_some((stat.uid, stat.gid))
 }

@@ -7,6 +7,7 @@ use super::guest_fs::Fs;
 use super::host::HostDir;
 use super::node::FileKind;
 use super::place::Entry;
+use super::quota::ENTRY_COST;
 use super::upper::{Guard, clear_whiteout, set_opaque};
 use super::walk::{Follow, Found, check_path};
 
@@ -16,12 +17,12 @@ impl Fs {
         let found = self.resolve(handle, path, Follow::Never)?;
         let name = self.free_name(&found)?;
         match (self.site(guard.as_ref(), &found.dirs)?, &guard) {
-            (Site::Mounted(dir), _) => dir.create_dir(name, 0o777),
+            (Site::Mounted(dir), _) => dir.create_dir(name),
             (Site::Own { .. }, None) => Err(Errno::ReadOnly),
             (Site::Own { dir, lower }, Some(guard)) => {
                 if self.lower_child(lower, name)?.is_none() {
-                    dir.create_dir(name, DIRECTORY_MODE)?;
-                    return dir.open_dir(name)?.set_mode(DIRECTORY_MODE, None);
+                    guard.taking(ENTRY_COST, || dir.create_dir(name, DIRECTORY_MODE))?;
+                    return dir.open_dir(name)?.set_mode(DIRECTORY_MODE);
                 }
                 // Whatever the lower has there must not shine through, not for an instant.
                 let (new, ()) = self
@@ -29,8 +30,8 @@ impl Fs {
                     .unfinished(|work, free| work.create_dir(free, DIRECTORY_MODE))?;
                 let inside = new.work().open_dir(new.name())?;
                 set_opaque(&inside, guard)?;
-                inside.set_mode(DIRECTORY_MODE, None)?;
-                new.place(guard, &dir, name)?;
+                inside.set_mode(DIRECTORY_MODE)?;
+                guard.taking(ENTRY_COST, || new.place(guard, &dir, name))?;
                 clear_whiteout(&dir, name, guard)
             }
         }
@@ -48,7 +49,7 @@ impl Fs {
             (Site::Mounted(dir), _) => dir.symlink(target, name),
             (Site::Own { .. }, None) => Err(Errno::ReadOnly),
             (Site::Own { dir, lower }, Some(guard)) => {
-                dir.symlink(target, name)?;
+                guard.taking(ENTRY_COST, || dir.symlink(target, name))?;
                 self.uncover(guard, &dir, lower, name)
             }
         }
@@ -91,7 +92,7 @@ impl Fs {
             (Site::Own { .. }, None) => Err(Errno::ReadOnly),
             (Site::Own { dir, lower }, Some(guard)) => {
                 let from = self.bring_up(guard, &source.dirs, name, &source.entry)?;
-                from.hard_link(name, &dir, new)?;
+                guard.taking(ENTRY_COST, || from.hard_link(name, &dir, new))?;
                 self.uncover(guard, &dir, lower, new)
             }
         }

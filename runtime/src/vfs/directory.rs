@@ -15,9 +15,8 @@ use super::walk::Follow;
 /// All paths are relative to it. One that is absolute, or whose own `..` lead above the handle, is
 /// [`Errno::NotPermitted`]; a symlink may lead anywhere in the guest's tree.
 ///
-/// The handle stays on its directory when that is renamed, through whichever handle or process; except that a
-/// directory of the image must not be copied up and renamed by another process between two uses of the handle. On a
-/// directory that was removed, every call is [`Errno::NoEntry`].
+/// The handle stays on its directory when that is renamed, through whichever handle or process. On a directory that was
+/// removed, every call is [`Errno::NoEntry`].
 #[derive(Clone, Debug)]
 pub struct Directory {
     fs: Arc<Fs>,
@@ -218,8 +217,8 @@ impl Directory {
         match self.here()?.body {
             Body::Own {
                 upper: Some(dir), ..
-            }
-            | Body::Mounted { dir: Some(dir), .. } => dir.sync(),
+            } => dir.sync(),
+            Body::Mounted { dir: Some(dir), .. } => dir.sync(),
             _ => Ok(()),
         }
     }

@@ -8,7 +8,10 @@ use super::guest_fs::Fs;
 use super::host;
 use super::lower::{Extent, NodeId};
 use super::node::{FileKind, OpenOptions, SetTimes, Stat};
-use super::place::{Body, Entry, mount_numbers, upper_numbers};
+use super::origin;
+use super::own_file::OwnFile;
+use super::place::{Body, Entry, mount_numbers};
+use super::tmpfs::TmpFile;
 
 /// A handle on a regular file. Cheap to clone; clones are the same handle. It has no position: the caller keeps that.
 ///
@@ -33,9 +36,18 @@ pub(super) enum Data {
     /// In the lower; never written.
     Lower(LowerFile),
     /// In the upper.
-    Own(fs::File),
-    /// In a mount.
+    Own(OwnFile),
+    /// A host's, in a mount.
     Mounted(fs::File),
+    /// In memory.
+    Memory(TmpFile),
+}
+
+/// What a handle that was opened for writing writes to.
+enum Writable<'a> {
+    Own(&'a OwnFile),
+    Mounted(&'a fs::File),
+    Memory(&'a TmpFile),
 }
 
 #[derive(Debug)]
@@ -47,7 +59,7 @@ pub(super) struct LowerFile {
     stat: Stat,
     extent: Extent,
     /// The copy that was made because this handle changed the file's times.
-    copied_up: OnceLock<fs::File>,
+    copied_up: OnceLock<OwnFile>,
 }
 
 impl LowerFile {
@@ -107,7 +119,7 @@ impl LowerFile {
                 }
                 _ => return Err(Errno::NoEntry),
             };
-            let file = dir.open_file(name, true, false)?;
+            let file = OwnFile::new(&self.fs, dir.open_file(name, true, false)?)?;
             // The lock is held, so nobody was first.
             let _first = self.copied_up.set(file);
         }
@@ -133,7 +145,7 @@ impl File {
     pub fn content_sha256(&self) -> Option<[u8; 32]> {
         match &self.0.data {
             Data::Lower(file) => file.fs.lower.content_sha256(file.node).ok()?,
-            Data::Own(_) | Data::Mounted(_) => None,
+            Data::Own(_) | Data::Mounted(_) | Data::Memory(_) => None,
         }
     }
 
@@ -147,7 +159,9 @@ impl File {
         }
         match &self.0.data {
             Data::Lower(lower) => lower.read_at(buffer, offset),
-            Data::Own(file) | Data::Mounted(file) => host::read_at(file, buffer, offset),
+            Data::Own(file) => host::read_at(file, buffer, offset),
+            Data::Mounted(file) => host::read_at(file, buffer, offset),
+            Data::Memory(file) => file.read_at(buffer, offset),
         }
     }
 
@@ -156,7 +170,11 @@ impl File {
     /// # Errors
     /// [`Errno::BadFd`] if not open for writing; what the host says.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize> {
-        host::write_at(self.for_writing()?, bytes, offset)
+        match self.for_writing()? {
+            Writable::Own(file) => file.write_at(bytes, offset),
+            Writable::Mounted(file) => host::write_at(file, bytes, offset),
+            Writable::Memory(file) => file.write_at(bytes, offset),
+        }
     }
 
     /// Writes at the end of the file, wherever that is when the bytes arrive. Yields how many were written.
@@ -164,7 +182,11 @@ impl File {
     /// # Errors
     /// As [`File::write_at`].
     pub fn append(&self, bytes: &[u8]) -> Result<usize> {
-        host::append(self.for_writing()?, bytes)
+        match self.for_writing()? {
+            Writable::Own(file) => file.append(bytes),
+            Writable::Mounted(file) => host::append(file, bytes),
+            Writable::Memory(file) => file.append(bytes),
+        }
     }
 
     /// Describes the file.
@@ -174,11 +196,12 @@ impl File {
     pub fn stat(&self) -> Result<Stat> {
         match &self.0.data {
             Data::Lower(lower) => match lower.copied_up.get() {
-                Some(copy) => Ok(upper_numbers(host::file_stat(copy)?)),
+                Some(copy) => origin::seen_file(copy),
                 None => Ok(lower.stat),
             },
-            Data::Own(file) => Ok(upper_numbers(host::file_stat(file)?)),
+            Data::Own(file) => origin::seen_file(file),
             Data::Mounted(file) => Ok(mount_numbers(host::file_stat(file)?)),
+            Data::Memory(file) => Ok(mount_numbers(file.stat()?)),
         }
     }
 
@@ -187,14 +210,20 @@ impl File {
     /// # Errors
     /// [`Errno::Invalid`] if not open for writing, as `ftruncate`; what the host says.
     pub fn set_len(&self, len: u64) -> Result<()> {
-        host::set_len(self.for_writing().map_err(|_| Errno::Invalid)?, len)
+        match self.for_writing().map_err(|_| Errno::Invalid)? {
+            Writable::Own(file) => file.set_len(len),
+            Writable::Mounted(file) => host::set_len(file, len),
+            Writable::Memory(file) => file.set_len(len),
+        }
     }
 
     /// Cuts to nothing what was opened for that, though perhaps not for writing.
     pub(super) fn truncate(&self) -> Result<()> {
         match &self.0.data {
             Data::Lower(_) => Err(Errno::Io),
-            Data::Own(file) | Data::Mounted(file) => host::set_len(file, 0),
+            Data::Own(file) => file.set_len(0),
+            Data::Mounted(file) => host::set_len(file, 0),
+            Data::Memory(file) => file.set_len(0),
         }
     }
 
@@ -208,7 +237,9 @@ impl File {
         }
         match &self.0.data {
             Data::Lower(lower) => lower.set_times(times),
-            Data::Own(file) | Data::Mounted(file) => host::set_file_times(file, times),
+            Data::Own(file) => host::set_file_times(file, times),
+            Data::Mounted(file) => host::set_file_times(file, times),
+            Data::Memory(file) => file.set_times(times),
         }
     }
 
@@ -218,8 +249,9 @@ impl File {
     /// What the host says.
     pub fn sync_data(&self) -> Result<()> {
         match &self.0.data {
-            Data::Lower(_) => Ok(()),
-            Data::Own(file) | Data::Mounted(file) => Ok(file.sync_data()?),
+            Data::Lower(_) | Data::Memory(_) => Ok(()),
+            Data::Own(file) => Ok(file.sync_data()?),
+            Data::Mounted(file) => Ok(file.sync_data()?),
         }
     }
 
@@ -229,8 +261,9 @@ impl File {
     /// What the host says.
     pub fn sync_all(&self) -> Result<()> {
         match &self.0.data {
-            Data::Lower(_) => Ok(()),
-            Data::Own(file) | Data::Mounted(file) => Ok(file.sync_all()?),
+            Data::Lower(_) | Data::Memory(_) => Ok(()),
+            Data::Own(file) => Ok(file.sync_all()?),
+            Data::Mounted(file) => Ok(file.sync_all()?),
         }
     }
 
@@ -239,7 +272,11 @@ impl File {
     /// # Errors
     /// [`Errno::NotSupported`] where the host's file system can't; what the host says.
     pub fn allocate(&self, offset: u64, len: u64) -> Result<()> {
-        host::allocate(self.for_writing()?, offset, len)
+        match self.for_writing()? {
+            Writable::Own(file) => file.allocate(offset, len),
+            Writable::Mounted(file) => host::allocate(file, offset, len),
+            Writable::Memory(file) => file.allocate(offset, len),
+        }
     }
 
     /// Whether it was opened for reading.
@@ -273,9 +310,11 @@ impl File {
         one.dev == other.dev && one.ino == other.ino
     }
 
-    fn for_writing(&self) -> Result<&fs::File> {
+    fn for_writing(&self) -> Result<Writable<'_>> {
         match &self.0.data {
-            Data::Own(file) | Data::Mounted(file) if self.0.write => Ok(file),
+            Data::Own(file) if self.0.write => Ok(Writable::Own(file)),
+            Data::Mounted(file) if self.0.write => Ok(Writable::Mounted(file)),
+            Data::Memory(file) if self.0.write => Ok(Writable::Memory(file)),
             _ => Err(Errno::BadFd),
         }
     }

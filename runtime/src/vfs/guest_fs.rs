@@ -8,7 +8,7 @@ use super::directory::{Directory, Handle, LowerHandles};
 use super::errno::Errno;
 use super::host::HostDir;
 use super::limits::MAX_NAME;
-use super::lower::Lower;
+use super::lower::{Lower, NodeId};
 use super::mounts::{Access, Mount, MountSource, Mounts, Point, Source};
 use super::node::FileKind;
 use super::place::{Body, Place};
@@ -88,6 +88,7 @@ pub enum VfsError {
 pub struct GuestFsBuilder {
     lower: Arc<dyn Lower>,
     upper: Option<(HostDir, HostDir)>,
+    limit: Option<u64>,
     read_only: bool,
     mounts: Vec<(String, MountSource, Access)>,
 }
@@ -98,6 +99,7 @@ impl GuestFs {
         GuestFsBuilder {
             lower,
             upper: None,
+            limit: None,
             read_only: false,
             mounts: Vec::new(),
         }
@@ -117,6 +119,16 @@ impl GuestFsBuilder {
     #[must_use]
     pub fn upper(mut self, upper: cap_std::fs::Dir, work: cap_std::fs::Dir) -> Self {
         self.upper = Some((upper.into(), work.into()));
+        self
+    }
+
+    /// Bounds the upper: bytes of all its files together, and 4 KiB for each name. Beyond is [`Errno::NoSpace`].
+    ///
+    /// All who use one upper must say the same. Holes in files count. Costs a look at the whole upper when the first
+    /// process changes something.
+    #[must_use]
+    pub fn upper_limit(mut self, bytes: Option<u64>) -> Self {
+        self.limit = bytes;
         self
     }
 
@@ -141,7 +153,9 @@ impl GuestFsBuilder {
     /// When the upper can't be read, or a mount point is no plain absolute path or is taken.
     pub fn build(self) -> Result<GuestFs, VfsError> {
         let upper = match self.upper {
-            Some((root, work)) => Some(Upper::new(root, work).map_err(VfsError::Upper)?),
+            Some((root, work)) => {
+                Some(Upper::new(root, work, self.limit).map_err(VfsError::Upper)?)
+            }
             None => None,
         };
         let mut fs = Fs {
@@ -229,12 +243,34 @@ impl Fs {
         }
     }
 
+    /// Where a directory of the image is: by its path, or if it is not there any more, wherever it was moved.
+    fn find_lower_dir(&self, path: &[Vec<u8>], lower: Option<NodeId>) -> Result<Vec<Place>, Errno> {
+        let by_path = self.reach(path);
+        match &by_path {
+            Ok(dirs) => {
+                if let Some(Body::Own { lower: now, .. }) = dirs.last().map(|place| &place.body)
+                    && *now == lower
+                {
+                    return by_path;
+                }
+            }
+            Err(Errno::NoEntry) => {}
+            Err(_) => return by_path,
+        }
+        match (lower, &self.upper) {
+            (Some(node), Some(upper)) if upper.has_copies()? => self
+                .find_dir(&self.lower_stat(node)?)?
+                .ok_or(Errno::NoEntry),
+            _ => Err(Errno::NoEntry),
+        }
+    }
+
     /// The directories that a handle stands for, as they are now: the last one, and those above if they may be needed.
     /// With them, the names from the root down to the first.
     ///
     /// A directory that is in the upper is held by its descriptor, which follows every rename. Its lower part is let
     /// go as soon as the upper's is marked opaque, which is what a rename does first. A directory in the lower alone
-    /// is looked up anew by its path: it may have been copied up, or hidden, by any process.
+    /// is looked up anew by its path: it may have been copied up, moved, or hidden, by any process.
     pub(super) fn start(&self, handle: &Handle) -> Result<(Vec<Vec<u8>>, Vec<Place>), Errno> {
         let Body::Own { upper, lower } = &handle.place.body else {
             return Ok((handle.path.clone(), vec![handle.place.clone()]));
@@ -243,17 +279,15 @@ impl Fs {
             return Ok((handle.path.clone(), vec![handle.place.clone()]));
         }
         let Some(upper) = upper.as_ref().or_else(|| handle.copied_up.get()) else {
-            let dirs = self.reach(&handle.path)?;
-            match dirs.last().map(|place| &place.body) {
-                Some(Body::Own { upper, lower: now }) if now == lower => {
-                    if let Some(upper) = upper {
-                        // Another thread may have been first, with another descriptor of the same directory.
-                        let _known = handle.copied_up.set(upper.clone());
-                    }
-                    return Ok((Vec::new(), dirs));
-                }
-                _ => return Err(Errno::NoEntry),
+            let dirs = self.find_lower_dir(&handle.path, *lower)?;
+            if let Some(Body::Own {
+                upper: Some(upper), ..
+            }) = dirs.last().map(|place| &place.body)
+            {
+                // Another thread may have been first, with another descriptor of the same directory.
+                let _known = handle.copied_up.set(upper.clone());
             }
+            return Ok((Vec::new(), dirs));
         };
         let mut lower = *lower;
         if lower.is_some() {

@@ -39,23 +39,27 @@ impl Fs {
             } => {
                 let mut hidden = BTreeSet::new();
                 let mut opaque = false;
-                let mut directories = Vec::new();
+                let mut recorded = Vec::new();
+                let copies = match &self.upper {
+                    Some(upper) => upper.has_copies()?,
+                    None => false,
+                };
                 for entry in upper.list()? {
                     if is_reserved(&entry.name) {
                         opaque |= is_opaque_mark(&entry.name);
-                        hidden.extend(whited_out(&entry.name).map(<[u8]>::to_vec));
+                        hidden.extend(whited_out(upper, &entry.name));
                         continue;
                     }
                     if let Slot::Vacant(slot) = listing.entry(entry.name.clone()) {
                         slot.insert((upper_ino(entry.ino), entry.kind));
-                        if entry.kind == FileKind::Directory {
-                            directories.push(entry.name);
+                        if copies && matches!(entry.kind, FileKind::File | FileKind::Directory) {
+                            recorded.push(entry.name);
                         }
                     }
                 }
                 let lower = if opaque { None } else { *lower };
-                for name in directories {
-                    self.list_merged(lower, place, name, &mut listing)?;
+                for name in recorded {
+                    self.list_recorded(place, name, &mut listing)?;
                 }
                 self.list_lower(lower, &hidden, &mut listing)?;
             }
@@ -66,23 +70,12 @@ impl Fs {
             .collect())
     }
 
-    /// Gives a directory of the upper the number that `stat` tells, if it is merged with one in the lower.
-    fn list_merged(
-        &self,
-        lower: Option<NodeId>,
-        place: &Place,
-        name: Vec<u8>,
-        listing: &mut Listing,
-    ) -> Result<()> {
-        if self.lower_child(lower, &name)?.is_none() {
-            return Ok(());
-        }
-        if let Entry::Directory(merged) = self.lookup(place, &name, true)?
-            && let Body::Own {
-                lower: Some(node), ..
-            } = merged.body
+    /// Gives an entry of the upper the number that `stat` tells, if it may be a copy.
+    fn list_recorded(&self, place: &Place, name: Vec<u8>, listing: &mut Listing) -> Result<()> {
+        let entry = self.lookup(place, &name, false)?;
+        if let (Entry::Upper(_) | Entry::Directory(_), Ok(stat)) = (&entry, self.entry_stat(&entry))
         {
-            listing.insert(name, (self.lower_stat(node)?.ino, FileKind::Directory));
+            listing.insert(name, (stat.ino, stat.kind));
         }
         Ok(())
     }

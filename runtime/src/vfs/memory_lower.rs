@@ -22,6 +22,7 @@ pub struct MemoryLower {
 struct MemoryNode {
     kind: FileKind,
     mode: u32,
+    owner: (u32, u32),
     mtime: Timestamp,
     nlink: u64,
     children: BTreeMap<Vec<u8>, NodeId>,
@@ -127,6 +128,15 @@ impl MemoryLower {
         Ok(())
     }
 
+    /// Sets the numbers of an entry's owner and group.
+    ///
+    /// # Errors
+    /// When there is no such entry.
+    pub fn set_owner(&mut self, node: NodeId, owner: (u32, u32)) -> io::Result<()> {
+        self.get_mut(node)?.owner = owner;
+        Ok(())
+    }
+
     fn add(&mut self, parent: NodeId, name: &[u8], node: MemoryNode) -> io::Result<NodeId> {
         let id = NodeId(self.nodes.len() as u64);
         self.directory_mut(parent)?
@@ -162,6 +172,7 @@ fn node(kind: FileKind, mode: u32) -> MemoryNode {
     MemoryNode {
         kind,
         mode,
+        owner: (0, 0),
         mtime: Timestamp::default(),
         nlink: 1,
         children: BTreeMap::new(),
@@ -187,8 +198,8 @@ impl Lower for MemoryLower {
             ino: id.0 + 1,
             kind: node.kind,
             mode: node.mode,
-            uid: 0,
-            gid: 0,
+            uid: node.owner.0,
+            gid: node.owner.1,
             nlink: node.nlink,
             size: node.len + node.target.len() as u64,
             atime: node.mtime,

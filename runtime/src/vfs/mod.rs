@@ -1,7 +1,8 @@
 //! The guest's file system: an immutable lower, a private upper, and mounts. It knows no WASI version.
 //!
 //! A guest sees one tree. Its files are an image's ([`Lower`]), changed by copy on write: the changes are in the upper, a
-//! host directory in the form of an unpacked OCI layer. Host directories and files can be mounted anywhere in it.
+//! host directory in the form of an unpacked OCI layer. Host directories, host files and file systems in memory (`tmpfs`)
+//! can be mounted anywhere in it.
 //! No privileges are needed, and no support by the host: names are resolved here.
 //!
 //! - **The upper on disk is the only truth.** Nothing about it is remembered from one call to the next, so several
@@ -12,13 +13,13 @@
 //!   links can make a call fail, not escape.
 //! - **Handles.** A directory that is in the upper or in a mount is held by descriptor and stays the same directory when
 //!   it is renamed, by whomever. One that is in the lower alone is told when this process copies it up, and is looked
-//!   up by its path at each use, because any process may; once it is known, the descriptor is kept. So a handle ends
-//!   with `NoEntry` if another process copied its directory up and renamed it between two uses. Files stay on the
-//!   bytes they were opened on.
-//! - **Numbers.** `Stat::ino` of a file changes when it is copied up; of a directory, only when it is renamed.
-//! - **Left out.** Hard links of the image are broken by copy-up. Devices, pipes and sockets can be seen and removed,
-//!   not opened, copied up or made. Set-ID bits of a file are lost by copy-up. Without privileges, copies belong to
-//!   the process' user, who also always may read and write them.
+//!   up by its path at each use, because any process may; if it was moved, its copy is looked for (`search`). Files
+//!   stay on the bytes they were opened on.
+//! - **Numbers and owners.** `Stat::ino`, mode and owner stay through copy-up and rename: the copy carries a record
+//!   (`origin`). On the host, copies belong to the process' user, who may always read and write them.
+//! - **Bounds.** The upper can be bounded (`quota`), a file system in memory always is. What is mounted of the host is not.
+//! - **Left out.** Hard links of the image are broken by copy-up, and such a file then has a new number; so has a
+//!   symlink. Devices, pipes and sockets can be seen and removed, not opened, copied up or made.
 
 mod copy_up;
 mod create;
@@ -32,15 +33,21 @@ mod limits;
 mod list;
 mod lower;
 mod memory_lower;
+mod mounted;
 mod mounts;
 mod node;
 mod open;
+mod origin;
+mod own_file;
 mod place;
+mod quota;
 mod remove;
 mod rename;
+mod search;
 #[cfg(test)]
 mod tests;
 mod times;
+mod tmpfs;
 mod upper;
 mod walk;
 
@@ -53,3 +60,4 @@ pub use lower::{Extent, Lower, NodeId, Visit};
 pub use memory_lower::MemoryLower;
 pub use mounts::{Access, MountSource};
 pub use node::{DirEntry, FileKind, Node, OpenOptions, SetTime, SetTimes, Stat, Timestamp};
+pub use tmpfs::{Tmpfs, TmpfsOptions};

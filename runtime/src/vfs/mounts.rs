@@ -1,4 +1,4 @@
-//! Host directories and files that the guest sees, and where.
+//! Host directories and files, and file systems in memory, that the guest sees, and where.
 //!
 //! Mount points form a tree of names that lies over the merged view. A node without a mount is on the way to one; where
 //! nothing else is there, the guest sees an empty directory that holds just these names ("hollow").
@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use super::host::HostDir;
+use super::mounted::MountedDir;
+use super::tmpfs::Tmpfs;
 
 /// What a mount lets the guest do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,17 +19,19 @@ pub enum Access {
     ReadWrite,
 }
 
-/// What of the host is mounted.
+/// What is mounted.
 #[derive(Debug)]
 pub enum MountSource {
     /// A directory with all that is in it.
     Directory(cap_std::fs::Dir),
     /// One regular file, open for reading, and for writing if the mount is read-write.
     File(File),
+    /// Files in memory.
+    Memory(Tmpfs),
 }
 
 impl MountSource {
-    /// Makes another handle on the same directory or file.
+    /// Makes another handle on the same directory, file or file system.
     ///
     /// # Errors
     /// What the system says.
@@ -36,6 +39,7 @@ impl MountSource {
         match self {
             Self::Directory(dir) => dir.try_clone().map(Self::Directory),
             Self::File(file) => file.try_clone().map(Self::File),
+            Self::Memory(tmpfs) => Ok(Self::Memory(tmpfs.clone())),
         }
     }
 }
@@ -61,14 +65,15 @@ pub(super) struct Mount {
 
 #[derive(Clone, Debug)]
 pub(super) enum Source {
-    Directory(HostDir),
+    Directory(MountedDir),
     File(Arc<File>),
 }
 
 impl From<MountSource> for Source {
     fn from(source: MountSource) -> Self {
         match source {
-            MountSource::Directory(dir) => Self::Directory(dir.into()),
+            MountSource::Directory(dir) => Self::Directory(MountedDir::Host(dir.into())),
+            MountSource::Memory(tmpfs) => Self::Directory(MountedDir::Memory(tmpfs.root())),
             MountSource::File(file) => Self::File(Arc::new(file)),
         }
     }

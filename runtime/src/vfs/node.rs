@@ -36,7 +36,7 @@ pub struct Timestamp {
 pub struct Stat {
     /// The file system it is in; the guest's own has one number, each mounted host file system another.
     pub dev: u64,
-    /// The number within `dev`. Copy-up of a file changes it; a directory that is merged keeps its lower's number.
+    /// The number within `dev`. It stays through copy-up and rename; see the module for the exceptions.
     pub ino: u64,
     /// What it is.
     pub kind: FileKind,

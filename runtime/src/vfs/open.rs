@@ -1,18 +1,32 @@
 //! Opening, and making files.
 
+use std::fs;
 use std::sync::Arc;
 
-use super::copy_up::{FILE_MODE, Site};
+use super::copy_up::{FILE_MODE, Site, copy_cost, unchanged};
 use super::directory::{Directory, Handle};
 use super::errno::{Errno, Result};
 use super::file::{Data, File, LowerFile};
 use super::guest_fs::Fs;
 use super::host;
-use super::limits::MAX_RACES;
+use super::limits::{MAX_HANDLE_PATH, MAX_RACES, NAME_COST};
+use super::lower::NodeId;
 use super::mounts::Access;
-use super::node::{FileKind, Node, OpenOptions};
+use super::node::{FileKind, Node, OpenOptions, Stat};
+use super::own_file::OwnFile;
 use super::place::{Body, Entry, Place};
+use super::quota::ENTRY_COST;
 use super::walk::{Follow, Found};
+
+/// Refuses the path of a directory that no handle should keep.
+fn bounded(path: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+    let size: usize = path.iter().map(|name| name.len() + NAME_COST).sum();
+    if size > MAX_HANDLE_PATH {
+        Err(Errno::NameTooLong)
+    } else {
+        Ok(path)
+    }
+}
 
 impl Fs {
     pub(super) fn open(
@@ -58,7 +72,7 @@ impl Fs {
             _ if options.create && options.exclusive => return Err(Errno::Exist),
             Entry::Directory(_) if options.create || options.writes() => return Err(Errno::IsDir),
             Entry::Directory(place) => {
-                let handle = Handle::new(found.path(), place.clone());
+                let handle = Handle::new(bounded(found.path())?, place.clone());
                 return Ok(Some(Node::Directory(Directory::new(self.clone(), handle))));
             }
             _ => {}
@@ -101,16 +115,11 @@ impl Fs {
         }
         match (&found.entry, &found.dir().body) {
             (Entry::Lower(node, stat), _) if options.writes() => {
-                // Long for a large file, so without the lock.
-                let (new, file) = self.copy_aside(*node, stat, !options.truncate)?;
-                let guard = self.writable_upper()?.lock()?;
-                let found = self.resolve(handle, path, follow)?;
-                if !matches!(found.entry, Entry::Lower(now, _) if now == *node) {
-                    return Ok(None);
+                let copied = self.copy_opened(handle, path, follow, (*node, stat), options)?;
+                match copied {
+                    Some(file) => opened(Data::Own(OwnFile::new(self, file)?)),
+                    None => Ok(None),
                 }
-                let dir = self.ensure_upper(&guard, &found.dirs)?;
-                super::copy_up::unchanged(&dir, || new.place(&guard, &dir, name))?;
-                opened(Data::Own(file))
             }
             (Entry::Lower(node, stat), _) => {
                 let extent = self.lower.open(*node)?;
@@ -123,26 +132,59 @@ impl Fs {
                     extent,
                 )))
             }
-            (
-                entry,
-                Body::Own {
-                    upper: Some(dir), ..
-                }
-                | Body::Mounted { dir: Some(dir), .. },
-            ) => {
-                let file = match dir.open_file(name, options.read, options.writes()) {
-                    // Removed or replaced since the look.
-                    Err(Errno::NoEntry | Errno::Loop | Errno::IsDir) => return Ok(None),
-                    result => result?,
+            (_, body) => {
+                let data = match body {
+                    Body::Own {
+                        upper: Some(dir), ..
+                    } => dir
+                        .open_file(name, options.read, options.writes())
+                        .and_then(|file| OwnFile::new(self, file))
+                        .map(Data::Own),
+                    Body::Mounted { dir: Some(dir), .. } => {
+                        dir.open_file(name, options.read, options.writes())
+                    }
+                    _ => return Err(Errno::Io),
                 };
-                opened(if matches!(entry, Entry::Upper(_)) {
-                    Data::Own(file)
-                } else {
-                    Data::Mounted(file)
-                })
+                match data {
+                    // Removed or replaced since the look.
+                    Err(Errno::NoEntry | Errno::Loop | Errno::IsDir) => Ok(None),
+                    data => opened(data?),
+                }
             }
-            _ => Err(Errno::Io),
         }
+    }
+
+    /// Copies a file up that is opened for writing. `None` when the name stands for something else by now.
+    fn copy_opened(
+        &self,
+        handle: &Handle,
+        path: &[u8],
+        follow: Follow,
+        (node, stat): (NodeId, &Stat),
+        options: &OpenOptions,
+    ) -> Result<Option<fs::File>> {
+        let upper = self.writable_upper()?;
+        let cost = copy_cost(stat, !options.truncate);
+        if upper.is_bounded() {
+            upper.lock()?.take(cost)?;
+        }
+        // Long for a large file, so without the lock.
+        let copy = self.copy_aside(node, stat, !options.truncate);
+        let guard = upper.lock()?;
+        let placed = copy.and_then(|(new, file)| {
+            let found = self.resolve(handle, path, follow)?;
+            if !matches!(found.entry, Entry::Lower(now, _) if now == node) {
+                return Ok(None);
+            }
+            let name = found.name(Errno::IsDir, Errno::IsDir)?;
+            let dir = self.ensure_upper(&guard, &found.dirs)?;
+            unchanged(&dir, || new.place(&guard, &dir, name))?;
+            Ok(Some(file))
+        });
+        if !matches!(placed, Ok(Some(_))) {
+            guard.give(cost);
+        }
+        placed
     }
 
     /// `None` when the name is taken by now.
@@ -161,21 +203,19 @@ impl Fs {
         let name = found.name(Errno::IsDir, Errno::IsDir)?;
         self.check_new_name(found.dir(), name)?;
         let made = match self.site(guard.as_ref(), &found.dirs)? {
-            // A host's file belongs to a host's user, so the process' own umask counts.
-            Site::Mounted(dir) => match dir.create_file(name, 0o666) {
+            Site::Mounted(dir) => match dir.create_file(name) {
                 Err(Errno::Exist) => return Ok(None),
-                result => Data::Mounted(result?),
+                result => result?,
             },
             Site::Own { dir, lower } => {
-                let file = match dir.create_file(name, FILE_MODE) {
+                let guard = guard.as_ref().ok_or(Errno::ReadOnly)?;
+                let file = match guard.taking(ENTRY_COST, || dir.create_file(name, FILE_MODE)) {
                     Err(Errno::Exist) => return Ok(None),
                     result => result?,
                 };
-                host::set_file_mode(&file, FILE_MODE, None)?;
-                if let Some(guard) = &guard {
-                    self.uncover(guard, &dir, lower, name)?;
-                }
-                Data::Own(file)
+                host::set_file_mode(&file, FILE_MODE)?;
+                self.uncover(guard, &dir, lower, name)?;
+                Data::Own(OwnFile::new(self, file)?)
             }
         };
         Ok(Some(Node::File(File::new(made, options, true))))
@@ -190,12 +230,7 @@ impl Fs {
         Ok((dirs, entry))
     }
 
-    pub(super) fn stat_at(
-        &self,
-        handle: &Handle,
-        path: &[u8],
-        follow: Follow,
-    ) -> Result<super::Stat> {
+    pub(super) fn stat_at(&self, handle: &Handle, path: &[u8], follow: Follow) -> Result<Stat> {
         let found = self.resolve(handle, path, follow)?;
         found.check_slash()?;
         self.entry_stat(&found.entry)

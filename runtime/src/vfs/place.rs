@@ -5,8 +5,10 @@ use super::guest_fs::Fs;
 use super::host::HostDir;
 use super::limits::MAX_NAME;
 use super::lower::NodeId;
+use super::mounted::MountedDir;
 use super::mounts::{Access, Mounts, Point, Source};
 use super::node::{FileKind, Stat, Timestamp};
+use super::origin;
 use super::upper::{is_opaque, is_reserved, is_whited_out};
 
 /// The guest's own file system, as [`Stat::dev`].
@@ -39,8 +41,11 @@ pub(super) enum Body {
         upper: Option<HostDir>,
         lower: Option<NodeId>,
     },
-    /// In a mounted host directory; `dir` is absent where it is hollow.
-    Mounted { mount: Point, dir: Option<HostDir> },
+    /// In a mount; `dir` is absent where it is hollow.
+    Mounted {
+        mount: Point,
+        dir: Option<MountedDir>,
+    },
 }
 
 /// What a name stands for. The numbers in a [`Stat`] are the guest's.
@@ -52,17 +57,41 @@ pub(super) enum Entry {
     Upper(Stat),
     /// In the lower only, and no directory.
     Lower(NodeId, Stat),
-    /// In a mounted host directory, and no directory.
+    /// In a mount, and no directory.
     Mounted(Stat),
     /// A host file that is mounted by itself.
     MountedFile(Point),
 }
 
-/// What a host directory says of a name.
-enum Probe {
+/// What a directory says of a name.
+enum Probe<D> {
     Absent,
-    Directory(HostDir),
+    Directory(D),
     Other(Stat),
+}
+
+/// What a probe asks.
+trait Probed: Sized {
+    fn open_dir(&self, name: &[u8]) -> Result<Self>;
+    fn stat_at(&self, name: &[u8]) -> Result<Option<Stat>>;
+}
+
+impl Probed for HostDir {
+    fn open_dir(&self, name: &[u8]) -> Result<Self> {
+        self.open_dir(name)
+    }
+    fn stat_at(&self, name: &[u8]) -> Result<Option<Stat>> {
+        self.stat_at(name)
+    }
+}
+
+impl Probed for MountedDir {
+    fn open_dir(&self, name: &[u8]) -> Result<Self> {
+        self.open_dir(name)
+    }
+    fn stat_at(&self, name: &[u8]) -> Result<Option<Stat>> {
+        self.stat_at(name)
+    }
 }
 
 impl Entry {
@@ -207,7 +236,10 @@ impl Fs {
                     None => Probe::Absent,
                 };
                 match found {
-                    Probe::Other(stat) => Ok(Entry::Upper(upper_numbers(stat))),
+                    Probe::Other(stat) => Ok(Entry::Upper(match upper {
+                        Some(upper) => origin::seen_at(upper, name, stat),
+                        None => stat,
+                    })),
                     Probe::Directory(dir) => {
                         let lower = self.lower_directory(*lower, name)?;
                         let lower = if lower.is_some() && is_opaque(&dir)? {
@@ -251,14 +283,23 @@ impl Fs {
                 upper: Some(dir),
                 lower,
             } => {
-                let stat = upper_numbers(dir.stat()?);
-                Ok(match lower {
-                    // What it was before copy-up.
-                    Some(node) => Stat {
-                        ino: self.lower_stat(*node)?.ino,
-                        ..stat
-                    },
-                    None => stat,
+                let Some(node) = lower else {
+                    return origin::seen_dir(dir);
+                };
+                // What it was before copy-up.
+                let Stat {
+                    ino,
+                    mode,
+                    uid,
+                    gid,
+                    ..
+                } = self.lower_stat(*node)?;
+                Ok(Stat {
+                    ino,
+                    mode,
+                    uid,
+                    gid,
+                    ..upper_numbers(dir.stat()?)
                 })
             }
             Body::Own {
@@ -292,11 +333,9 @@ impl Fs {
                 _,
                 Body::Own {
                     upper: Some(host), ..
-                }
-                | Body::Mounted {
-                    dir: Some(host), ..
                 },
             ) => host.read_link(name),
+            (_, Body::Mounted { dir: Some(dir), .. }) => dir.read_link(name),
             _ => Err(Errno::Io),
         }
     }
@@ -363,7 +402,7 @@ fn hollow_stat(point: Option<Point>) -> Stat {
     }
 }
 
-fn probe(dir: &HostDir, name: &[u8], descend: bool) -> Result<Probe> {
+fn probe<D: Probed>(dir: &D, name: &[u8], descend: bool) -> Result<Probe<D>> {
     // Opening and describing are two calls, and what has the name may change between them.
     let mut open_first = descend;
     for _ in 0..super::limits::MAX_RACES {

@@ -5,6 +5,7 @@ use super::directory::Handle;
 use super::errno::{Errno, Result};
 use super::guest_fs::Fs;
 use super::place::{Body, Entry, Place};
+use super::quota::ENTRY_COST;
 use super::upper::{set_opaque, set_whiteout};
 use super::walk::Follow;
 
@@ -30,7 +31,7 @@ impl Fs {
                     set_whiteout(&dir, name, guard)?;
                 }
                 match found.entry {
-                    Entry::Upper(_) => dir.remove_file(name),
+                    Entry::Upper(_) => guard.giving(&dir, name, || dir.remove_file(name)),
                     _ => Ok(()),
                 }
             }
@@ -77,8 +78,15 @@ impl Fs {
                 match upper {
                     None => Ok(()),
                     // Nothing in it but, perhaps, marks.
-                    Some(upper) if upper.list()?.is_empty() => dir.remove_dir(name),
-                    Some(_) => self.writable_upper()?.discard_dir(guard, &dir, name),
+                    Some(upper) => {
+                        if upper.list()?.is_empty() {
+                            dir.remove_dir(name)?;
+                        } else {
+                            self.writable_upper()?.discard_dir(guard, &dir, name)?;
+                        }
+                        guard.give(ENTRY_COST);
+                        Ok(())
+                    }
                 }
             }
         }

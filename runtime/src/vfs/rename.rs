@@ -14,6 +14,7 @@ use super::limits::{MAX_COPIED_TREE, MAX_TREE_DEPTH};
 use super::lower::NodeId;
 use super::node::FileKind;
 use super::place::{Body, Entry, Place};
+use super::quota::ENTRY_COST;
 use super::upper::{
     Guard, clear_whiteout, is_opaque, is_whited_out, set_opaque, set_whiteout, whited_out,
 };
@@ -113,7 +114,11 @@ impl Fs {
         if self.lower_child(own_lower(old.dir()), name)?.is_some() {
             set_whiteout(&dir, name, guard)?;
         }
-        dir.rename(name, &new_dir, new_name)?;
+        let moving = || dir.rename(name, &new_dir, new_name);
+        match new.entry {
+            Entry::Upper(_) => guard.giving(&new_dir, new_name, moving)?,
+            _ => moving()?,
+        }
         self.uncover(guard, &new_dir, own_lower(new.dir()), new_name)
     }
 
@@ -167,6 +172,13 @@ impl Fs {
                 }
             }
             _ => dir.rename(name, &new_dir, new_name)?,
+        }
+        if let Entry::Directory(Place {
+            body: Body::Own { upper: Some(_), .. },
+            ..
+        }) = &new.entry
+        {
+            guard.give(ENTRY_COST);
         }
         if hides {
             clear_whiteout(&new_dir, new_name, guard)?;
@@ -222,8 +234,8 @@ impl Fs {
         set_opaque(dir, guard)?;
         // They have nothing left to hide.
         for entry in dir.list()? {
-            if let Some(hidden) = whited_out(&entry.name) {
-                clear_whiteout(dir, hidden, guard)?;
+            if let Some(hidden) = whited_out(dir, &entry.name) {
+                clear_whiteout(dir, &hidden, guard)?;
             }
         }
         dir.set_times(times(&before))

@@ -2,7 +2,8 @@
 //!
 //! An entry in the upper hides the lower's of the same name. An empty file `.wh.NAME` hides the lower's where there
 //! is no entry; beside an entry it has no effect (a killed process may leave it so). A directory that is in both is
-//! merged, unless the upper's has a file `.wh..wh..opq`. All ancestors of an entry are in the upper, as directories.
+//! merged, unless the upper's has a file `.wh..wh..opq`. A name above 251 bytes has no room for `.wh.`: its whiteout is
+//! a symlink `.wh..wh.long.SHA256` to the name, which is for us only. All ancestors of an entry are in the upper, as directories.
 //! (OCI image specification, "Layer", sections "Whiteouts" and "Opaque Whiteout".)
 //!
 //! Whoever changes names holds the lock, in this process and among all. Who only looks does not, so every
@@ -11,20 +12,30 @@
 use std::collections::hash_map::RandomState;
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use sha2::{Digest, Sha256};
+
 use super::errno::{Errno, Result};
-use super::host::{self, HostDir};
+use super::host::HostDir;
 use super::limits::{MAX_NAME, MAX_RACES, MAX_TREE_DEPTH};
 use super::node::FileKind;
+use super::quota::{self, Usage};
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Begins the whiteouts of long names; their SHA-256 comes after it.
+const LONG: &[u8] = b".wh..wh.long.";
 
 /// The lock that a change of names holds.
 const LOCK: &[u8] = b"lock";
 /// Held shared by every process that may have unfinished files in the work directory.
 const USERS: &[u8] = b"users";
+/// Holds the number of bytes that count, where the upper is bounded.
+const USAGE: &[u8] = b"usage";
+/// Is there since the first copy of something of the image.
+const COPIES: &[u8] = b"copies";
 /// Begins the names of unfinished files.
 const UNFINISHED: &[u8] = b"new-";
 
@@ -37,7 +48,10 @@ pub(super) struct Upper {
     work: HostDir,
     /// A root that hides all of the image is never made here; an upper that came from elsewhere may have one.
     root_is_opaque: bool,
-    superuser: bool,
+    /// Bytes that may be used.
+    limit: Option<u64>,
+    /// Was [`COPIES`] seen? It is never removed.
+    copies: AtomicBool,
     /// Opened by the first change.
     locks: OnceLock<Locks>,
     opening: Mutex<()>,
@@ -48,6 +62,7 @@ pub(super) struct Upper {
 #[derive(Debug)]
 struct Locks {
     changes: File,
+    usage: Option<Usage>,
     /// Kept for its lock.
     _users: File,
 }
@@ -58,6 +73,12 @@ pub(super) struct Guard<'a> {
     _changing: MutexGuard<'a, ()>,
 }
 
+impl Guard<'_> {
+    pub(super) fn usage(&self) -> Option<&Usage> {
+        self.locks.usage.as_ref()
+    }
+}
+
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         // A lock that can't be given back is given back at the latest when the process ends.
@@ -66,13 +87,14 @@ impl Drop for Guard<'_> {
 }
 
 impl Upper {
-    pub(super) fn new(root: HostDir, work: HostDir) -> Result<Self> {
+    pub(super) fn new(root: HostDir, work: HostDir, limit: Option<u64>) -> Result<Self> {
         let root_is_opaque = is_opaque(&root)?;
         Ok(Self {
             root,
             work,
             root_is_opaque,
-            superuser: host::is_superuser(),
+            limit,
+            copies: AtomicBool::new(false),
             locks: OnceLock::new(),
             opening: Mutex::new(()),
             changing: Mutex::new(()),
@@ -87,8 +109,25 @@ impl Upper {
         self.root_is_opaque
     }
 
-    pub(super) fn superuser(&self) -> bool {
-        self.superuser
+    pub(super) fn is_bounded(&self) -> bool {
+        self.limit.is_some()
+    }
+
+    /// May anything in the upper be a copy of something of the image, under whatever name?
+    pub(super) fn has_copies(&self) -> Result<bool> {
+        if !self.copies.load(Ordering::Relaxed) {
+            self.copies
+                .store(self.work.exists(COPIES)?, Ordering::Relaxed);
+        }
+        Ok(self.copies.load(Ordering::Relaxed))
+    }
+
+    /// Says so, before the first one.
+    pub(super) fn note_copies(&self) -> Result<()> {
+        if !self.has_copies()? {
+            mark(&self.work, COPIES)?;
+        }
+        Ok(())
     }
 
     /// Waits for the right to change names.
@@ -113,14 +152,25 @@ impl Upper {
         }
         let changes = self.work.open_or_create(LOCK, MARK_MODE)?;
         let users = self.work.open_or_create(USERS, MARK_MODE)?;
+        let usage = match self.limit {
+            Some(limit) => Some(Usage {
+                limit,
+                file: self.work.open_or_create(USAGE, MARK_MODE)?,
+            }),
+            None => None,
+        };
         if users.try_lock().is_ok() {
             // Nobody else is here, so what is unfinished was left by the dead.
             self.clean();
+            if let Some(usage) = &usage {
+                usage.set_used(quota::count(&self.root)?)?;
+            }
             users.unlock()?;
         }
         users.lock_shared()?;
         Ok(self.locks.get_or_init(|| Locks {
             changes,
+            usage,
             _users: users,
         }))
     }
@@ -229,37 +279,53 @@ pub(super) fn is_reserved(name: &[u8]) -> bool {
     name.starts_with(WHITEOUT)
 }
 
-/// The name that a mark hides. `None` for other names, and for marks that hide no name.
-pub(super) fn whited_out(mark: &[u8]) -> Option<&[u8]> {
-    mark.strip_prefix(WHITEOUT)
-        .filter(|name| !is_reserved(name))
+/// The name that a mark in `dir` hides. `None` for other names, and for marks that hide no name.
+pub(super) fn whited_out(dir: &HostDir, mark: &[u8]) -> Option<Vec<u8>> {
+    let hidden = match mark.strip_prefix(WHITEOUT)? {
+        _ if mark.starts_with(LONG) => dir.read_link(mark).ok()?,
+        name => name.to_vec(),
+    };
+    (!is_reserved(&hidden)).then_some(hidden)
 }
 
 pub(super) fn is_opaque_mark(name: &[u8]) -> bool {
     name == OPAQUE
 }
 
+fn is_long(name: &[u8]) -> bool {
+    name.len() > MAX_NAME - WHITEOUT.len()
+}
+
 fn whiteout_name(name: &[u8]) -> Vec<u8> {
-    [WHITEOUT, name].concat()
+    if !is_long(name) {
+        return [WHITEOUT, name].concat();
+    }
+    let mut mark = LONG.to_vec();
+    for byte in Sha256::digest(name) {
+        mark.extend_from_slice(format!("{byte:02x}").as_bytes());
+    }
+    mark
 }
 
 pub(super) fn is_whited_out(dir: &HostDir, name: &[u8]) -> Result<bool> {
-    // A name too long for a whiteout has none.
-    if name.len() > MAX_NAME - WHITEOUT.len() {
-        return Ok(false);
-    }
     dir.exists(&whiteout_name(name))
 }
 
-/// Hides the lower's entry of that name. `NameTooLong` above 251 bytes.
+/// Hides the lower's entry of that name.
 pub(super) fn set_whiteout(dir: &HostDir, name: &[u8], _held: &Guard<'_>) -> Result<()> {
-    mark(dir, &whiteout_name(name))
+    if !is_long(name) {
+        return mark(dir, &whiteout_name(name));
+    }
+    match dir.symlink(name, &whiteout_name(name)) {
+        Ok(()) | Err(Errno::Exist) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes a whiteout away that has no effect any more.
 pub(super) fn clear_whiteout(dir: &HostDir, name: &[u8], _held: &Guard<'_>) -> Result<()> {
     match dir.remove_file(&whiteout_name(name)) {
-        Err(Errno::NoEntry | Errno::NameTooLong) => Ok(()),
+        Err(Errno::NoEntry) => Ok(()),
         result => result,
     }
 }

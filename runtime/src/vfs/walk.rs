@@ -253,14 +253,8 @@ impl Walk<'_> {
         }
         if self.dirs.len() == 1 && !self.prefix.is_empty() {
             // A link leads out of the handle's directory, and only now is it of interest what is above.
-            let dirs = self.fs.reach(&self.handle.path)?;
-            let here = dirs.last().ok_or(Errno::NoEntry)?;
-            if !self.fs.is_same_place(here, &self.dirs[0])? {
-                // It was renamed; where to is not recorded anywhere.
-                return Err(Errno::NoEntry);
-            }
+            self.dirs = self.fs.way_to(&self.handle.path, &self.dirs[0])?;
             self.prefix.clear();
-            self.dirs = dirs;
         }
         if self.dirs.len() > 1 {
             self.dirs.pop();
@@ -277,6 +271,27 @@ fn skip_slashes(text: &[u8], at: usize) -> usize {
 }
 
 impl Fs {
+    /// The directories from the root down to one that was at `path` once.
+    fn way_to(&self, path: &[Vec<u8>], place: &Place) -> Result<Vec<Place>> {
+        match self.reach(path) {
+            Ok(dirs) => {
+                let here = dirs.last().ok_or(Errno::NoEntry)?;
+                if self.is_same_place(here, place)? {
+                    return Ok(dirs);
+                }
+            }
+            Err(Errno::NoEntry) => {}
+            Err(error) => return Err(error),
+        }
+        match &place.body {
+            // It was renamed.
+            Body::Own { .. } => self
+                .find_dir(&self.place_stat(place)?)?
+                .ok_or(Errno::NoEntry),
+            Body::Mounted { .. } => Err(Errno::NoEntry),
+        }
+    }
+
     /// Whether two places are one directory.
     pub(super) fn is_same_place(&self, one: &Place, other: &Place) -> Result<bool> {
         if let (

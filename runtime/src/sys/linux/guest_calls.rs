@@ -36,6 +36,9 @@ const OPEN_FILES: &[c_long] = &[
     libc::SYS_fadvise64,
     // The mode of files that the engine itself makes; needs a handle that was opened under Landlock's eyes.
     libc::SYS_fchmod,
+    // What a copy was in the image is recorded as an attribute of it; the same holds.
+    libc::SYS_fgetxattr,
+    libc::SYS_fsetxattr,
     libc::SYS_fsync,
     libc::SYS_fdatasync,
     libc::SYS_flock,

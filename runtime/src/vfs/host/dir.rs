@@ -6,10 +6,10 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno as Code;
 
-use super::{change_owner, guest_kind, guest_stat, step, timestamps};
+use super::{guest_kind, guest_stat, step, timestamps};
 use crate::vfs::errno::{Errno, Result};
 use crate::vfs::limits::{MAX_LISTED, MAX_NAME};
 use crate::vfs::node::{FileKind, SetTimes, Stat};
@@ -288,23 +288,23 @@ impl HostDir {
         )?)
     }
 
-    /// Gives the directory exactly this mode, whatever the process' umask, and the owner if that can be.
-    pub(in crate::vfs) fn set_mode(&self, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
-        if owner.is_none() && self.stat()?.mode == mode {
+    /// Gives the directory exactly this mode, whatever the process' umask.
+    pub(in crate::vfs) fn set_mode(&self, mode: u32) -> Result<()> {
+        if self.stat()?.mode == mode {
             return Ok(());
         }
         step()?;
-        let fd = self.reopen()?;
-        if let Some((uid, gid)) = owner {
-            change_owner(&fd, uid, gid);
-        }
-        Ok(fs::fchmod(fd, Mode::from_raw_mode(mode as _))?)
+        Ok(fs::fchmod(self.reopen()?, Mode::from_raw_mode(mode as _))?)
     }
 
-    /// Gives a symlink an owner, if that can be.
-    pub(in crate::vfs) fn set_link_owner(&self, name: &[u8], (uid, gid): (u32, u32)) {
-        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-        let _refused = fs::chownat(self, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
+    /// The directory's record; see [`super::attribute`].
+    pub(in crate::vfs) fn attribute(&self) -> Result<Vec<u8>> {
+        super::attribute(&self.reopen()?.into())
+    }
+
+    /// Sets the directory's record.
+    pub(in crate::vfs) fn set_attribute(&self, value: &[u8]) -> Result<()> {
+        super::set_attribute(&self.reopen()?.into(), value)
     }
 
     pub(in crate::vfs) fn sync(&self) -> Result<()> {

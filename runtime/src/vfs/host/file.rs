@@ -1,10 +1,9 @@
 //! Host files that are open, and this process' rights to them.
 
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{self, Gid, Mode, Uid};
+use rustix::fs::{self, Mode};
 use rustix::io::Errno as Code;
 
 use super::{guest_stat, step, timestamps};
@@ -13,16 +12,6 @@ use crate::vfs::node::{SetTimes, Stat};
 
 /// Bytes per step where the kernel can't copy for us.
 const COPY_BUFFER: usize = 128 * 1024;
-
-/// Whether this process may give files away and read what its owner may not.
-pub(in crate::vfs) fn is_superuser() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// Not an error when refused: an ordinary user owns all of its containers' files, and says so in `stat`.
-pub(super) fn change_owner(fd: impl AsFd, uid: u32, gid: u32) {
-    let _refused = fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-}
 
 pub(in crate::vfs) fn file_stat(file: &File) -> Result<Stat> {
     Ok(guest_stat(&fs::fstat(file)?))
@@ -33,15 +22,8 @@ pub(in crate::vfs) fn set_file_times(file: &File, times: SetTimes) -> Result<()>
     Ok(fs::futimens(file, &timestamps(times)?)?)
 }
 
-/// Gives the file exactly this mode, and the owner if that can be.
-pub(in crate::vfs) fn set_file_mode(
-    file: &File,
-    mode: u32,
-    owner: Option<(u32, u32)>,
-) -> Result<()> {
-    if let Some((uid, gid)) = owner {
-        change_owner(file, uid, gid);
-    }
+/// Gives the file exactly this mode.
+pub(in crate::vfs) fn set_file_mode(file: &File, mode: u32) -> Result<()> {
     // Mostly it is right, and looking costs a thirtieth of a change that file systems write to their journal.
     if file_stat(file)?.mode == mode {
         return Ok(());

@@ -4,14 +4,15 @@
 //! whatever a guest, an image or another process puts into a directory, no call here can leave the directory that the
 //! handle stands for.
 
+mod attribute;
 mod dir;
 mod file;
 
-pub(super) use dir::HostDir;
-use file::change_owner;
+pub(super) use attribute::{attribute, set_attribute};
+pub(super) use dir::{HostDir, HostEntry};
 pub(super) use file::{
-    allocate, append, copy_range, file_stat, is_superuser, read_at, set_file_mode, set_file_times,
-    set_len, write_at,
+    allocate, append, copy_range, file_stat, read_at, set_file_mode, set_file_times, set_len,
+    write_at,
 };
 
 use rustix::fs::{self, FileType, Timespec, Timestamps};

@@ -3,9 +3,12 @@
 mod areas;
 pub(super) mod crash;
 mod escape;
+mod metadata;
 mod mounts;
+mod quota;
 mod random;
 mod shared;
+mod tmpfs;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -63,6 +63,30 @@ fn a_handle_in_the_lower_follows_copy_up() {
     );
 }
 
+/// The handle saw the directory in the image only; all that it knows is a path that is gone.
+#[test]
+fn a_handle_in_the_lower_follows_what_another_process_moved() {
+    let world = image();
+    let (one, other) = (world.guest(), world.guest());
+    let (d, sub) = (
+        directory(&one, "d").expect("open"),
+        directory(&one, "d/sub").expect("open"),
+    );
+    let numbers = [d.stat(), sub.stat()].map(|stat| stat.expect("stat").ino);
+    other.create_dir(b"deep").expect("mkdir");
+    other.rename(b"d", &other, b"deep/moved").expect("rename");
+    other.create_dir(b"d").expect("another of the old name");
+    assert_eq!(names(&d, ".").expect("list"), ["sub", "x"]);
+    write(&sub, "new", "new").expect("write");
+    assert_eq!(read(&other, "deep/moved/sub/new").as_deref(), Ok("new"));
+    sub.symlink(b"../x", b"up").expect("symlink");
+    assert_eq!(read(&sub, "up").as_deref(), Ok("deep"));
+    assert_eq!(
+        [d.stat(), sub.stat()].map(|stat| stat.expect("stat").ino),
+        numbers
+    );
+}
+
 #[test]
 fn a_handle_on_a_renamed_upper_directory_stays() {
     let world = image();
@@ -75,9 +99,9 @@ fn a_handle_on_a_renamed_upper_directory_stays() {
     other.rename(b"up", &other, b"elsewhere").expect("rename");
     write(&inner, "x", "x").expect("write");
     assert_eq!(read(&other, "elsewhere/in/x").as_deref(), Ok("x"));
-    // `..` of a link is looked for where the handle was; that is not there any more.
+    // `..` of a link leads to where the directory is now.
     inner.symlink(b"../in/x", b"l").expect("symlink");
-    assert_eq!(read(&inner, "l"), Err(Errno::NoEntry));
+    assert_eq!(read(&inner, "l").as_deref(), Ok("x"));
     assert_eq!(read(&other, "elsewhere/in/l").as_deref(), Ok("x"));
     assert_eq!(
         up.rename(b"in", &inner, b"below"),

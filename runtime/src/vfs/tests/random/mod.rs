@@ -270,6 +270,32 @@ fn as_the_model() {
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
+/// A file system in memory does what a host's directory does, mounted in the same place.
+#[test]
+fn memory_as_a_mounted_directory() {
+    let mounted = |source| {
+        let world = filled(&[]);
+        let fs = world.builder().mount("/m", source, Access::ReadWrite);
+        let root = fs.build().expect("built").root();
+        let dir = directory(&root, "m").expect("the mount");
+        (world, subject::Guest(dir))
+    };
+    let run = |(setup, ops): (Vec<Op>, Vec<Op>)| {
+        let temp = tempfile::tempdir().map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let (_one, mut host) = mounted(mount_dir(temp.path()));
+        let memory = MountSource::Memory(Tmpfs::new(TmpfsOptions::default()));
+        let (_other, mut memory) = mounted(memory);
+        for (number, op) in setup.iter().chain(&ops).enumerate() {
+            prop_assert_eq!(memory.run(op), host.run(op), "call {}: {:?}", number, op);
+        }
+        prop_assert_eq!(tree(&mut memory), tree(&mut host), "the tree");
+        Ok(())
+    };
+    TestRunner::new(config(CASES))
+        .run(&sequences(), run)
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
 #[test]
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn as_the_kernels_overlayfs() {
