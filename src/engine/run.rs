@@ -246,6 +246,8 @@ fn wall_around(owned: &Owned, mounts: &[MountSource]) -> Result<WallSpec, Error>
         let place = Place::Handle(match handle {
             MountSource::Directory(dir) => dir.into_std_file(),
             MountSource::File(file) => file,
+            // The process' own.
+            MountSource::Memory(_) => continue,
         });
         if mount.read_only {
             wall.read.push(place);
