@@ -30,7 +30,7 @@ pub struct ContainerSpec {
     pub stdout: Output,
     /// Where its standard error goes.
     pub stderr: Output,
-    /// What it may use up.
+    /// What it may use up. A service's every request may use that much.
     pub limits: Limits,
     /// Is told what the guest uses and is refused.
     pub observer: Option<Arc<dyn Observer>>,
@@ -38,6 +38,8 @@ pub struct ContainerSpec {
     pub net: NetPolicy,
     /// The open sockets behind the ports that it may listen on.
     pub listeners: Vec<Listener>,
+    /// Does this process's first SIGTERM or SIGINT ask a service that answers HTTP requests to end in peace?
+    pub drain_on_signals: bool,
 }
 
 impl ContainerSpec {
@@ -57,6 +59,7 @@ impl ContainerSpec {
             observer: None,
             net: NetPolicy::default(),
             listeners: Vec::new(),
+            drain_on_signals: false,
         }
     }
 }

@@ -189,7 +189,10 @@ impl Error {
                 ..
             }
             | Self::Run(
-                RunError::Wall(_) | RunError::Host { .. } | RunError::WorkingDirectory { .. },
+                RunError::Wall(_)
+                | RunError::Host { .. }
+                | RunError::NoPort { .. }
+                | RunError::WorkingDirectory { .. },
             ) => Kind::Engine,
             Self::ProgramNotRunnable { .. } | Self::Program { .. } | Self::Run(_) => {
                 Kind::ProgramNotRunnable
@@ -249,6 +252,7 @@ impl Error {
             Self::Store(StoreError::DamagedIndex { .. }) => "no image is lost; get the names back with `coracle system check --repair`".to_owned(),
             Self::Store(StoreError::Layout { path, .. }) => format!("if nothing but Coracle writes there, delete {}: it is made again", path.display()),
             Self::Archive { source, .. } => return source.hint().map(str::to_owned),
+            Self::Run(RunError::NoPort { .. }) => "publish one, such as `-p 8080:80`; which port of the container it is called makes no difference".to_owned(),
             Self::Build(error) => return error.hint(),
             Self::Registry(error) => return error.hint(),
             _ => return None,

@@ -178,6 +178,7 @@ impl Engine {
             } else {
                 Stdin::Empty
             },
+            drain_on_signals: true,
             ..ContainerSpec::new(&program.path)
         };
         // Both closures write to the record, one after the other.

@@ -22,7 +22,7 @@ use other as platform;
 
 pub use platform::{
     MappedFile, close_inherited_files, create_private_dir_all, end_on_signals, exit_now, is_root,
-    kill, restrict,
+    kill, restrict, ring_on_signals,
 };
 #[cfg(unix)]
 pub use readiness::{Readiness, is_readable};

@@ -1,7 +1,7 @@
 //! macOS, Windows and the rest: the first wall only.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, PipeWriter, Read};
 use std::path::Path;
 
 use super::{Applied, Reach, RestrictError, Restricted};
@@ -70,6 +70,15 @@ pub fn restrict(_reach: &Reach<'_>) -> Result<Restricted, RestrictError> {
 ///
 /// None here.
 pub fn end_on_signals(_file: &File, _record: impl Fn(i32) -> Vec<u8>) -> io::Result<()> {
+    Ok(())
+}
+
+/// Leaves signals as they are: they end the process.
+///
+/// # Errors
+///
+/// None here.
+pub fn ring_on_signals(_bell: PipeWriter) -> io::Result<()> {
     Ok(())
 }
 

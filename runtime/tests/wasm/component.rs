@@ -72,7 +72,8 @@ fn exit_with_a_code_is_passed_on() {
 fn imports_that_nobody_has_are_named() {
     let world = World::new();
     for (name, found) in [
-        ("wasi:http/outgoing-handler@0.2.0", false),
+        ("wasi:http/outgoing-handler@0.2.0", true),
+        ("wasi:keyvalue/store@0.2.0", false),
         ("wasi:cli/environment@0.3.0", false),
         ("wasi:cli/environment", false),
         ("acme:db/store@1.0.0", false),

@@ -7,8 +7,11 @@ mod ending;
 mod files;
 mod guest;
 mod hostile;
+mod http;
 mod paths;
 mod preview0;
+#[path = "../../../tests/guests/http/service.rs"]
+mod service;
 mod stdio;
 mod time;
 mod world;

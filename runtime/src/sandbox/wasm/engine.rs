@@ -11,6 +11,7 @@ use wasmtime::{Config, Engine};
 use super::cache::{Cache, CheckedCode, hex};
 use super::error::{LoadError, RunError};
 use super::host;
+use super::http::Drain;
 use super::interrupt::Interrupt;
 use super::program::{LARGEST_PROGRAM, Program, WasmKind, detect};
 
@@ -31,6 +32,7 @@ pub struct WasmEngine {
     engine: Engine,
     cache: Cache,
     interrupt: OnceLock<Interrupt>,
+    drain: OnceLock<Drain>,
 }
 
 impl WasmEngine {
@@ -45,6 +47,7 @@ impl WasmEngine {
             engine,
             cache,
             interrupt: OnceLock::new(),
+            drain: OnceLock::new(),
         })
     }
 
@@ -68,6 +71,18 @@ impl WasmEngine {
     /// Returns that handle if somebody has asked for it.
     pub(super) fn armed(&self) -> Option<Interrupt> {
         self.interrupt.get().cloned()
+    }
+
+    /// Returns the handle that ends an HTTP service of this engine in peace. Other programs do not hear it.
+    ///
+    /// # Errors
+    /// [`RunError::Host`] when the system has no descriptors left.
+    pub fn drain(&self) -> Result<Drain, RunError> {
+        if let Some(drain) = self.drain.get() {
+            return Ok(drain.clone());
+        }
+        let drain = Drain::new()?;
+        Ok(self.drain.get_or_init(|| drain).clone())
     }
 
     /// Says whether compiled code for the program with this digest is there.

@@ -126,6 +126,12 @@ pub enum RunError {
         /// What it seems to be.
         hint: String,
     },
+    /// The program answers HTTP requests, and there is no port on which to reach it.
+    #[error("program \"{path}\" answers HTTP requests, and no port of it is published")]
+    NoPort {
+        /// Its path in the guest.
+        path: String,
+    },
     /// The second wall could not be raised.
     #[error("raising the second wall")]
     Wall(#[source] Box<dyn Error + Send + Sync>),

@@ -7,6 +7,7 @@
 //! | `cpu` | what compiled code may depend on |
 //! | [`program`] | telling modules and components apart |
 //! | [`run`](mod@run) | one run from start to end, in the order that the second wall needs |
+//! | [`http`] | serving components that answer requests |
 //! | `bind` | WASI on the guest's file system, one folder per version |
 //! | `stdio` | standard streams, byte for byte |
 //! | `host` | what differs between systems |
@@ -20,6 +21,7 @@ pub mod engine;
 pub mod error;
 pub mod exit;
 mod host;
+pub mod http;
 pub mod interrupt;
 mod limits;
 pub mod program;
@@ -30,6 +32,7 @@ pub use cache::{CheckedCode, DamagedCode};
 pub use engine::WasmEngine;
 pub use error::{LoadError, RunError};
 pub use exit::Outcome;
+pub use http::Drain;
 pub use interrupt::Interrupt;
 pub use program::{LARGEST_PROGRAM, Program, WasmKind, detect};
 pub use run::{run, run_then};

@@ -11,12 +11,14 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{self, Component};
 use wasmtime::{Linker, Module, Store, UpdateDeadline};
 use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use super::bind::preopen::{Start, from_root, preopens};
 use super::bind::{p1, p2};
 use super::engine::WasmEngine;
 use super::error::{LoadError, RunError};
 use super::exit::{Interrupted, Outcome, outcome};
+use super::http;
 use super::interrupt::Interrupt;
 use super::program::{LARGEST_PROGRAM, Program};
 use crate::spec::ContainerSpec;
@@ -233,6 +235,11 @@ impl Job<'_> {
             .exports(engine)
             .any(|(name, _)| name.starts_with(RUN))
         {
+            if http::is_service(&exports, engine) {
+                let outcome = self.service(component, preopens, wall)?;
+                ended(&outcome);
+                return Ok(outcome);
+            }
             return Err(self.not_a_command(
                 RUN,
                 exports_hint(exports.exports(engine).map(|(name, _)| name)),
@@ -261,6 +268,38 @@ impl Job<'_> {
         })?;
         ended(&outcome);
         Ok(outcome)
+    }
+
+    /// Serves a component that answers HTTP requests.
+    fn service(
+        &self,
+        component: &Component,
+        preopens: Preopens,
+        wall: Wall<'_>,
+    ) -> Result<Outcome, RunError> {
+        let engine = self.engine.engine();
+        let mut linker = component::Linker::new(engine);
+        self.refuse(p2::link(&mut linker, engine, component).map_err(|error| self.start(&error))?)?;
+        if http::listeners(self.spec).is_empty() {
+            return Err(RunError::NoPort {
+                path: self.spec.program.clone(),
+            });
+        }
+        let (drain, open_files) = (self.engine.drain()?, http::open_files());
+        wall()?;
+        let proxy = linker
+            .instantiate_pre(component)
+            .and_then(ProxyPre::new)
+            .map_err(|error| self.start(&error))?;
+        http::Service {
+            proxy,
+            spec: self.spec.clone(),
+            preopens,
+            interrupt: self.interrupt.clone(),
+            drain,
+            open_files,
+        }
+        .serve()
     }
 
     fn store<T: Send + 'static>(

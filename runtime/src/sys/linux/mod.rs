@@ -14,4 +14,4 @@ mod signals;
 pub use mapped_file::MappedFile;
 pub use process::{close_inherited_files, create_private_dir_all, exit_now, is_root, kill};
 pub use restrict::restrict;
-pub use signals::end_on_signals;
+pub use signals::{end_on_signals, ring_on_signals};

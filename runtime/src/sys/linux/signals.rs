@@ -3,8 +3,8 @@
 //! A handler does it rather than a thread: it costs nothing until a signal comes, and it works whatever the guest is doing.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::AsRawFd;
+use std::io::{self, PipeWriter};
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 /// The signals that end a program which does not handle them, and that a guest cannot.
@@ -45,6 +45,24 @@ pub fn end_on_signals(file: &File, record: impl Fn(i32) -> Vec<u8>) -> io::Resul
     Ok(())
 }
 
+/// The signals by which people and supervisors ask for an end in peace.
+const PEACEFUL: [libc::c_int; 2] = [libc::SIGINT, libc::SIGTERM];
+
+/// Where the first of [`PEACEFUL`] is written to; -1 if they end the process as the others do.
+static BELL: AtomicI32 = AtomicI32::new(-1);
+
+/// Makes the first SIGTERM or SIGINT write a byte to `bell`, and nothing more. The second does what it did before. A signal
+/// that this process ignores stays ignored.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn ring_on_signals(bell: PipeWriter) -> io::Result<()> {
+    // Never closed: the handler may write to it at any moment until the process ends.
+    BELL.store(bell.into_raw_fd(), Ordering::Release);
+    PEACEFUL.into_iter().try_for_each(handle)
+}
+
 fn handle(signal: libc::c_int) -> io::Result<()> {
     // SAFETY: an all-zero sigaction is a valid value: no flags, an empty mask, the default action.
     let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -71,6 +89,21 @@ fn handle(signal: libc::c_int) -> io::Result<()> {
 }
 
 extern "C" fn on_signal(signal: libc::c_int) {
+    if PEACEFUL.contains(&signal) {
+        let bell = BELL.swap(-1, Ordering::AcqRel);
+        if bell >= 0 {
+            // SAFETY: write(2) may be called from a handler; the byte is readable, and the descriptor was leaked open. The
+            // pipe is empty, so it does not block. errno is put back: the handler may have come between a call and the look
+            // at its errno.
+            unsafe {
+                let errno = libc::__errno_location();
+                let before = *errno;
+                libc::write(bell, [1_u8].as_ptr().cast(), 1);
+                *errno = before;
+            }
+            return;
+        }
+    }
     if let Some(at) = SIGNALS.iter().position(|known| *known == signal) {
         let record = RECORDS[at].load(Ordering::Acquire);
         if !record.is_null() {

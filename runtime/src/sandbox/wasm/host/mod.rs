@@ -7,9 +7,11 @@ mod unix;
 
 #[cfg(not(unix))]
 pub(super) use other::{
-    Source, Wake, address_space, cpu_time, trust_problem, write_stderr, write_stdout,
+    Source, Wake, address_space, cpu_time, most_open_files, trust_problem, write_stderr,
+    write_stdout,
 };
 #[cfg(unix)]
 pub(super) use unix::{
-    Source, Wake, address_space, cpu_time, trust_problem, write_stderr, write_stdout,
+    Source, Wake, address_space, cpu_time, most_open_files, trust_problem, write_stderr,
+    write_stdout,
 };

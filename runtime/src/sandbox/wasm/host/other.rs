@@ -16,6 +16,11 @@ pub(in super::super) fn address_space() -> Option<u64> {
     None
 }
 
+/// Not limited by a number that is known here.
+pub(in super::super) fn most_open_files() -> usize {
+    usize::MAX
+}
+
 /// Not known here.
 pub(in super::super) fn cpu_time() -> Option<Duration> {
     None
@@ -210,6 +215,11 @@ impl Wake {
     /// Rings. Handlers of console events run in threads of their own on these systems, where a lock is no danger.
     pub(in super::super) fn ring(&self) {
         self.0.notify_one();
+    }
+
+    /// Leaves signals as they are: they end the process.
+    pub(in super::super) fn hear_signals(&self) -> io::Result<()> {
+        Ok(())
     }
 
     /// Waits until it has rung.

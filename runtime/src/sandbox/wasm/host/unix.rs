@@ -9,14 +9,29 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Resource, geteuid, getrlimit};
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::sys::{Readiness, is_readable};
+use crate::sys::{self, Readiness, is_readable};
 
 /// Returns how many bytes of addresses this process may use, if that is limited.
 pub(in super::super) fn address_space() -> Option<u64> {
     getrlimit(Resource::As).current
+}
+
+/// Allows this process as many descriptors as it may have, and returns how many.
+pub(in super::super) fn most_open_files() -> usize {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // What is refused leaves it as it was.
+    let wanted = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, wanted).ok();
+    let current = getrlimit(Resource::Nofile).current;
+    current.map_or(usize::MAX, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX)
+    })
 }
 
 /// Returns the processor time that this process has used.
@@ -148,6 +163,11 @@ impl Wake {
     pub(in super::super) fn ring(&self) {
         // Nothing can be done about an error here, and none is possible while the reader lives.
         let _ = rustix::io::write(&self.writer, &[1]);
+    }
+
+    /// Makes this process's first SIGTERM or SIGINT ring it.
+    pub(in super::super) fn hear_signals(&self) -> io::Result<()> {
+        sys::ring_on_signals(self.writer.try_clone()?)
     }
 
     /// Waits until it has rung.

@@ -6,6 +6,7 @@
 mod descriptor;
 mod error;
 mod filesystem;
+mod http;
 mod stream;
 
 use wasmtime::Engine;
@@ -16,6 +17,8 @@ use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem as files, random, sock
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::bindings::http as web;
+use wasmtime_wasi_http::{WasiHttp, WasiHttpView as _};
 use wasmtime_wasi_io::bindings::wasi::io;
 
 use super::preopen::Start;
@@ -34,6 +37,7 @@ pub(in super::super) struct Guest {
     table: ResourceTable,
     preopens: Vec<(&'static str, Start)>,
     open_files: OpenFiles,
+    http: http::Http,
     pub(in super::super) limiter: Limiter,
 }
 
@@ -75,6 +79,7 @@ impl Guest {
             table,
             preopens,
             open_files,
+            http: http::Http::default(),
             limiter: Limiter::new(spec.limits.memory_bytes),
         }
     }
@@ -188,6 +193,13 @@ fn define(l: &mut Linker<Guest>, interface: &str) -> wasmtime::Result<bool> {
         }
         "wasi:sockets/ip-name-lookup" => {
             sockets::ip_name_lookup::add_to_linker::<G, WasiSockets>(l, G::sockets)?
+        }
+        "wasi:http/types" => {
+            let options = web::types::LinkOptions::default();
+            web::types::add_to_linker::<G, WasiHttp>(l, &options, G::http)?;
+        }
+        "wasi:http/outgoing-handler" => {
+            web::outgoing_handler::add_to_linker::<G, WasiHttp>(l, G::http)?
         }
         _ => return Ok(false),
     }

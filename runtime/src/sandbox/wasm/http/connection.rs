@@ -1,0 +1,158 @@
+//! One connection: which protocol it speaks, and how slow it may be.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Sleep, sleep, timeout};
+
+use super::bounds::{ANSWER_PAUSE, HEAD_BYTES, HEAD_TIME, PING, STREAMS};
+use super::request::Handler;
+
+/// How a connection of HTTP/2 begins that was not negotiated, as a request of HTTP/1 cannot (RFC 9113, 3.4).
+const HTTP2: &[u8] = b"PRI ";
+
+/// Serves one connection to its end. `closing` tells that it is to end after what it has begun.
+pub(super) async fn serve(
+    stream: TcpStream,
+    local: SocketAddr,
+    handler: Arc<Handler>,
+    mut closing: watch::Receiver<bool>,
+) {
+    let Some(http2) = speaks_http2(&stream, &mut closing).await else {
+        return;
+    };
+    let io = TokioIo::new(Patient {
+        stream,
+        pause: None,
+    });
+    let service = service_fn(move |request| Arc::clone(&handler).answer(request, local));
+    // What ends a connection early is the client's doing, or was told where it happened.
+    if http2 {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(HEAD_BYTES as u32)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING);
+        let mut connection = pin!(builder.serve_connection(io, service));
+        tokio::select! {
+            ended = connection.as_mut() => drop(ended),
+            () = is_closing(&mut closing) => {
+                connection.as_mut().graceful_shutdown();
+                drop(connection.await);
+            }
+        }
+    } else {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_buf_size(HEAD_BYTES);
+        let mut connection = pin!(builder.serve_connection(io, service));
+        tokio::select! {
+            ended = connection.as_mut() => drop(ended),
+            () = is_closing(&mut closing) => {
+                connection.as_mut().graceful_shutdown();
+                drop(connection.await);
+            }
+        }
+    }
+}
+
+/// Waits until no more requests are to be begun.
+async fn is_closing(closing: &mut watch::Receiver<bool>) {
+    // An error means that nobody is left who could say so: the service has ended.
+    drop(closing.wait_for(|closing| *closing).await);
+}
+
+/// Looks at the first bytes. `None` if none come.
+async fn speaks_http2(stream: &TcpStream, closing: &mut watch::Receiver<bool>) -> Option<bool> {
+    let mut start = [0; HTTP2.len()];
+    let peeked = tokio::select! {
+        peeked = timeout(HEAD_TIME, stream.peek(&mut start)) => peeked,
+        () = is_closing(closing) => return None,
+    };
+    match peeked {
+        // Whoever speaks it sends this much at once.
+        Ok(Ok(1..)) => Some(start == HTTP2),
+        _ => None,
+    }
+}
+
+/// A stream whose other side must take what is written, now and then.
+struct Patient {
+    stream: TcpStream,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    fn taken<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        poll: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.pause = None;
+            return poll;
+        }
+        let pause = self
+            .pause
+            .get_or_insert_with(|| Box::pin(sleep(ANSWER_PAUSE)));
+        match pause.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.taken(context, poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.taken(context, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
