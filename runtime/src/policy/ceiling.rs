@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::document::{DocumentError, from_toml};
+use super::net::{ConnectRule, Exposed, Mode, NamePattern};
 use super::{Class, EnvGrant, FsGrant, HostPath, NamePrefix, Policy, SecondWall};
 
 /// What is denied, whoever granted it.
@@ -15,9 +16,20 @@ pub struct Deny {
     /// Variables.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<NamePrefix>,
+    /// The network.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub net: DenyNet,
     /// Interfaces, WASI's as well: a program that imports one is not started.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<NamePrefix>,
+}
+
+/// Connections that are denied, whoever granted them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct DenyNet {
+    /// Where the guest may not connect to. A grant that includes it holds for the rest.
+    pub connect: Vec<ConnectRule>,
 }
 
 impl Deny {
@@ -49,6 +61,29 @@ pub struct Allow {
     pub env: Option<Vec<NamePrefix>>,
     /// May standard input be passed on?
     pub stdin: Option<bool>,
+    /// The network.
+    pub net: AllowNet,
+}
+
+/// What of the network may be granted. What is not named is not limited.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct AllowNet {
+    /// May all of the host's network be granted? Whatever else is limited, it may not.
+    pub host: Option<bool>,
+    /// Where guests may connect to.
+    pub connect: Option<Vec<ConnectRule>>,
+    /// Names that they may look up.
+    pub dns: Option<Vec<NamePattern>>,
+    /// Ports of the host that may be opened.
+    pub publish: Option<Vec<Exposed>>,
+}
+
+impl AllowNet {
+    fn allows_host(&self) -> bool {
+        let is_limited = self.connect.is_some() || self.dns.is_some() || self.publish.is_some();
+        self.host.unwrap_or(!is_limited)
+    }
 }
 
 /// A host's ceiling: grants beyond it are refused. Several hold together.
@@ -130,6 +165,31 @@ pub fn beyond(policy: &Policy, ceiling: &Ceiling, name: &str) -> Vec<Refusal> {
     if allow.stdin == Some(false) && policy.stdin {
         beyond(Class::Streams, "stdin".to_owned());
     }
+    let net = &policy.net;
+    if net.mode == Mode::Host && !allow.net.allows_host() {
+        beyond(Class::Connect, "--network host".to_owned());
+    }
+    if let Some(allowed) = &allow.net.connect {
+        for rule in &net.connect {
+            if !allowed.iter().any(|allowed| allowed.includes(rule)) {
+                beyond(Class::Connect, rule.to_string());
+            }
+        }
+    }
+    if let Some(allowed) = &allow.net.dns {
+        for name in &net.dns {
+            if !allowed.iter().any(|allowed| allowed.includes(name)) {
+                beyond(Class::Dns, name.to_string());
+            }
+        }
+    }
+    if let Some(allowed) = &allow.net.publish {
+        for publish in &net.publish {
+            if !allowed.iter().any(|allowed| allowed.includes(publish)) {
+                beyond(Class::Listen, publish.to_string());
+            }
+        }
+    }
     refusals
 }
 
@@ -164,6 +224,21 @@ fn deny(policy: &Policy, deny: &Deny, by: &str, refusals: &mut Vec<Refusal>) {
     for EnvGrant { name, .. } in &policy.env {
         if let Some(rule) = deny.env.iter().find(|rule| rule.matches(name)) {
             refuse(Class::Environment, name.clone(), rule.to_string());
+        }
+    }
+    let denied = &deny.net.connect;
+    if policy.net.mode == Mode::Host
+        && let Some(rule) = denied.first()
+    {
+        refuse(
+            Class::Connect,
+            "--network host".to_owned(),
+            rule.to_string(),
+        );
+    }
+    for grant in &policy.net.connect {
+        if let Some(rule) = denied.iter().find(|rule| rule.includes(grant)) {
+            refuse(Class::Connect, grant.to_string(), rule.to_string());
         }
     }
 }
@@ -208,6 +283,42 @@ mod tests {
         ("allow.stdin = false", "stdin = true", &["stdin"]),
         ("allow.stdin = false", "", &[]),
         ("allow.stdin = true", "stdin = true", &[]),
+        (
+            r#"allow.net.connect = ["tcp://*.example:443", "tcp://10.0.0.0/8:5432"]"#,
+            r#"net.connect = ["https://api.example", "10.1.2.3:5432", "tcp://*:443", "api.example:80"]"#,
+            &["tcp://*:443", "tcp://api.example:80"],
+        ),
+        (
+            r#"allow.net.connect = []"#,
+            r#"net.mode = "host""#,
+            &["--network host"],
+        ),
+        (
+            "allow.net.connect = []\nallow.net.host = true",
+            r#"net.mode = "host""#,
+            &[],
+        ),
+        (r#"allow.fs = []"#, r#"net.mode = "host""#, &[]),
+        (
+            r#"deny.net.connect = ["10.0.0.0/8:*"]"#,
+            r#"net.mode = "host""#,
+            &["--network host"],
+        ),
+        (
+            r#"deny.net.connect = ["tcp://10.0.0.0/8:*"]"#,
+            r#"net.connect = ["tcp://10.1.0.0/16:80", "tcp://*:80"]"#,
+            &["tcp://10.1.0.0/16:80"],
+        ),
+        (
+            r#"allow.net.dns = ["*.example"]"#,
+            r#"net.dns = ["a.example", "*"]"#,
+            &["*"],
+        ),
+        (
+            r#"allow.net.publish = ["8000-8999"]"#,
+            r#"net.publish = ["8080:80", "80:80", "90"]"#,
+            &["80:80/tcp"],
+        ),
     ];
 
     #[test]

@@ -28,11 +28,14 @@ pub mod request;
 
 use serde::{Deserialize, Serialize};
 
+use net::Mode;
+
 pub use capability::{Capability, Class, Protocol};
 pub use ceiling::{Ceiling, Deny, Refusal};
 pub use document::{DocumentError, InvalidGrant, LARGEST_DOCUMENT};
 pub use fs::{FsAccess, FsGrant, HostPath};
 pub use name::{EnvGrant, NamePrefix};
+pub use net::NetPolicy;
 pub use observer::Observer;
 pub use request::Request;
 
@@ -67,12 +70,6 @@ pub enum SecondWall {
     Required,
 }
 
-impl SecondWall {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// What a container was granted. The default is nothing: its own files, arguments and environment, output, clocks and
 /// random numbers are always there and are not listed.
 ///
@@ -87,24 +84,28 @@ pub struct Policy {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvGrant>,
     /// May the guest read the caller's standard input?
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     pub stdin: bool,
+    /// The network.
+    #[serde(skip_serializing_if = "is_default")]
+    pub net: NetPolicy,
     /// May the guest change only what is mounted?
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     pub read_only: bool,
     /// Does the guest get nothing but what is named: not the image's environment, and no place to write?
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     pub strict: bool,
     /// Must the second wall stand?
-    #[serde(skip_serializing_if = "SecondWall::is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub second_wall: SecondWall,
     /// What is denied, whoever granted it.
-    #[serde(skip_serializing_if = "Deny::is_empty")]
+    #[serde(skip_serializing_if = "is_default")]
     pub deny: Deny,
 }
 
-fn is_false(value: &bool) -> bool {
-    !*value
+/// Need it not be written down?
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Policy {
@@ -113,11 +114,14 @@ impl Policy {
     /// # Errors
     /// [`DocumentError`], with the line.
     pub fn parse(toml: &[u8]) -> Result<Self, DocumentError> {
-        document::from_toml(toml)
+        let mut policy: Self = document::from_toml(toml)?;
+        policy.net.settle();
+        Ok(policy)
     }
 
     /// Returns every grant as it is written, with its class. A variable's value is left out: it may be a secret.
     pub fn grants(&self) -> impl Iterator<Item = (Class, String)> {
+        let net = &self.net;
         let fs = self
             .fs
             .iter()
@@ -127,6 +131,21 @@ impl Policy {
             .iter()
             .map(|grant| (Class::Environment, grant.name.clone()));
         let stdin = self.stdin.then(|| (Class::Streams, "stdin".to_owned()));
-        fs.chain(env).chain(stdin)
+        let host = (net.mode == Mode::Host).then(|| (Class::Connect, "host".to_owned()));
+        let connect = net
+            .connect
+            .iter()
+            .map(|rule| (Class::Connect, rule.to_string()));
+        let dns = net.dns.iter().map(|name| (Class::Dns, name.to_string()));
+        let publish = net
+            .publish
+            .iter()
+            .map(|publish| (Class::Listen, publish.to_string()));
+        fs.chain(env)
+            .chain(stdin)
+            .chain(host)
+            .chain(connect)
+            .chain(dns)
+            .chain(publish)
     }
 }

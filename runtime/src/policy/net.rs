@@ -5,6 +5,7 @@
 //! see [`Class`].
 
 mod address;
+mod cover;
 mod publish;
 mod rule;
 
@@ -166,6 +167,9 @@ pub struct NetPolicy {
     pub publish: Vec<Publish>,
     /// Names that have their address from the user.
     pub hosts: Vec<HostEntry>,
+    /// Connections that are refused, whatever else is granted; with [`Mode::Host`] they cannot be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<ConnectRule>,
 }
 
 /// What is decided.
@@ -182,6 +186,8 @@ pub enum Verdict {
 pub enum Refusal {
     /// Nothing grants it.
     NotGranted,
+    /// Something denies it, whatever was granted.
+    Denied,
     /// A grant means the host, but the address is one that has to be named itself.
     Special(Special),
     /// A grant for all hosts means those of the internet, and the address is a private network's.
@@ -216,6 +222,10 @@ impl NetPolicy {
             Mode::None => return Verdict::Refused(Refusal::NotGranted),
             Mode::Host => return Verdict::Allowed,
             Mode::Granted => {}
+        }
+        let mut denials = self.deny.iter();
+        if denials.any(|rule| rule.means(scheme, to.ip(), to.port(), names.clone())) {
+            return Verdict::Refused(Refusal::Denied);
         }
         let mut refusal = Refusal::NotGranted;
         for rule in self
@@ -369,6 +379,38 @@ mod tests {
     const PRIVATE: Verdict = Verdict::Refused(Refusal::Private);
     const fn special(special: Special) -> Verdict {
         Verdict::Refused(Refusal::Special(special))
+    }
+
+    #[test]
+    fn what_is_denied_is_refused_whoever_granted_it() {
+        let mut policy = policy(&[
+            "tcp://*.example:*",
+            "tcp://10.0.0.0/8:*",
+            "tcp://[::ffff:10.0.0.1]:80",
+        ]);
+        policy.deny = ["tcp://admin.example:*", "tcp://10.0.0.0/24:80"]
+            .map(|rule| rule.parse().expect(rule))
+            .to_vec();
+        let denied = Verdict::Refused(Refusal::Denied);
+        type Case<'a> = (Scheme, &'a str, &'a [&'a str], Verdict);
+        let cases: &[Case<'_>] = &[
+            (Scheme::Tcp, "8.8.8.8:1", &["www.example"], GRANTED),
+            (Scheme::Tcp, "8.8.8.8:1", &["admin.example"], denied),
+            (
+                Scheme::Https,
+                "8.8.8.8:1",
+                &["www.example", "admin.example"],
+                denied,
+            ),
+            (Scheme::Tcp, "10.0.0.1:80", &[], denied),
+            (Scheme::Tcp, "10.0.0.1:81", &[], GRANTED),
+            (Scheme::Tcp, "10.0.1.1:80", &[], GRANTED),
+            (Scheme::Tcp, "[::ffff:10.0.0.1]:80", &[], denied),
+        ];
+        for (scheme, to, names, want) in cases {
+            let verdict = policy.connects(*scheme, to.parse().expect(to), names.iter().copied());
+            assert_eq!(verdict, *want, "{scheme} {to} {names:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::net::Publish;
 use super::{Capability, Class, FsAccess, FsGrant, Observer, Policy};
 
 /// Different capabilities that are kept of a guest. One that asks for more is looking for holes, and no policy is made of it.
@@ -19,6 +20,7 @@ const MOST: usize = 1000;
 pub struct Recorder {
     file: File,
     granted: Vec<FsGrant>,
+    published: Vec<Publish>,
     seen: Mutex<Seen>,
 }
 
@@ -39,6 +41,7 @@ impl Recorder {
         let recorder = Self {
             file,
             granted: granted.fs.clone(),
+            published: granted.net.publish.clone(),
             seen: Mutex::default(),
         };
         let mut seen = recorder.seen();
@@ -99,7 +102,31 @@ impl Recorder {
         if stdin {
             text.push_str("stdin = true\n");
         }
+        let mut net = String::new();
+        list(&mut net, "connect", of(seen, Class::Connect));
+        list(&mut net, "dns", of(seen, Class::Dns));
+        list(&mut net, "publish", self.ports(seen));
+        if !net.is_empty() {
+            text.push_str("\n[net]\n");
+            text.push_str(&net);
+        }
         text
+    }
+
+    /// The ports that were listened on, as they were published.
+    fn ports(&self, seen: &Seen) -> impl Iterator<Item = (String, bool)> {
+        of(seen, Class::Listen).map(|(port, granted)| {
+            let asked = port.parse::<Publish>();
+            let published = self.published.iter().find(|published| {
+                asked.as_ref().is_ok_and(|asked| {
+                    asked.protocol == published.protocol && published.guest.includes(asked.guest)
+                })
+            });
+            match published.filter(|_| granted) {
+                Some(published) => (published.to_string(), true),
+                None => (port, granted),
+            }
+        })
     }
 
     /// The mounts that were used, and the places where one is missing.
@@ -188,6 +215,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Protocol;
 
     fn recorder(policy: &str) -> (Recorder, tempfile::NamedTempFile) {
         let policy = Policy::parse(policy.as_bytes()).expect(policy);
@@ -241,6 +269,38 @@ mod tests {
             path: path("/data"),
         });
         assert_eq!(read(file.path()).fs[0].to_string(), "/a:/data");
+    }
+
+    #[test]
+    fn the_network_is_written_as_it_was_granted() {
+        let (recorder, file) =
+            recorder("net.publish = [\"127.0.0.1:8080-8081:80-81\", \"53/udp\"]");
+        let connect = |host: &str| Capability::Connect {
+            protocol: Protocol::Tcp,
+            host: host.to_owned(),
+            port: 5432,
+        };
+        recorder.used(&connect("db.example"));
+        recorder.refused(&connect("fd00::1"));
+        recorder.used(&Capability::Listen {
+            protocol: Protocol::Tcp,
+            port: 81,
+        });
+        let want = "[net]\nconnect = [\"tcp://db.example:5432\"]\npublish = [\"127.0.0.1:8080-8081:80-81\"]";
+        assert_eq!(
+            read(file.path()),
+            Policy::parse(want.as_bytes()).expect(want)
+        );
+        let text = std::fs::read_to_string(file.path()).expect("text");
+        let all = text.replace("# \"", "\"");
+        assert_eq!(
+            Policy::parse(all.as_bytes())
+                .expect("edited")
+                .net
+                .connect
+                .len(),
+            2
+        );
     }
 
     #[test]

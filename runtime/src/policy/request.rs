@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::document::{DocumentError, from_json};
+use super::net::{ConnectRule, Exposed, NamePattern};
 use super::{Class, EnvGrant, FsGrant};
 
 /// What an image says that its program needs: the label [`LABEL`](Self::LABEL), as compact JSON, and what it exposes.
@@ -18,8 +19,26 @@ pub struct Request {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvGrant>,
     /// Does it read standard input?
-    #[serde(skip_serializing_if = "super::is_false")]
+    #[serde(skip_serializing_if = "super::is_default")]
     pub stdin: bool,
+    /// The network.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub net: RequestNet,
+}
+
+/// What an image asks for of the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct RequestNet {
+    /// Where it would connect to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connect: Vec<ConnectRule>,
+    /// Names that it would look up besides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<NamePattern>,
+    /// Ports that it listens on, as `EXPOSE` has them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listen: Vec<Exposed>,
 }
 
 impl Request {
@@ -44,6 +63,15 @@ impl Request {
         }
     }
 
+    /// Adds an `EXPOSE` of the image. What is no port is passed over: other engines have let it through.
+    pub fn add_port(&mut self, port: &str) {
+        if let Ok(port) = port.parse::<Exposed>()
+            && !self.net.listen.contains(&port)
+        {
+            self.net.listen.push(port);
+        }
+    }
+
     /// Is nothing asked for?
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -60,7 +88,22 @@ impl Request {
             .iter()
             .map(|grant| (Class::Environment, grant.name.clone()));
         let stdin = self.stdin.then(|| (Class::Streams, "stdin".to_owned()));
-        fs.chain(env).chain(stdin).collect()
+        let net = &self.net;
+        let connect = net
+            .connect
+            .iter()
+            .map(|rule| (Class::Connect, rule.to_string()));
+        let dns = net.dns.iter().map(|name| (Class::Dns, name.to_string()));
+        let listen = net
+            .listen
+            .iter()
+            .map(|port| (Class::Listen, port.to_string()));
+        fs.chain(env)
+            .chain(stdin)
+            .chain(connect)
+            .chain(dns)
+            .chain(listen)
+            .collect()
     }
 
     /// Returns what is asked for here and was not before.

@@ -29,7 +29,7 @@ pub enum Scheme {
 
 impl Scheme {
     /// Does a grant for this allow a connection for `wanted`?
-    fn covers(self, wanted: Self) -> bool {
+    pub(super) fn includes(self, wanted: Self) -> bool {
         self == wanted || (self == Self::Tcp && matches!(wanted, Self::Http | Self::Https))
     }
 
@@ -97,6 +97,11 @@ impl PortRange {
     /// Returns the lowest.
     pub fn first(self) -> u16 {
         self.first
+    }
+
+    /// Returns the highest.
+    pub fn last(self) -> u16 {
+        self.last
     }
 
     /// How many are they?
@@ -264,7 +269,7 @@ pub struct ConnectRule {
 impl ConnectRule {
     /// Is the rule about such connections, whoever the peer is?
     pub(super) fn covers(&self, scheme: Scheme, port: u16) -> bool {
-        self.scheme.covers(scheme) && self.ports.contains(port)
+        self.scheme.includes(scheme) && self.ports.contains(port)
     }
 }
 
