@@ -20,8 +20,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::net::{Mode, NetPolicy, Scheme};
+use crate::spec::Listener;
 use crate::sys::{self, Applied, Reach, Restricted};
-pub use crate::sys::{Place, RestrictError as WallError};
+pub use crate::sys::{Place, Ports, RestrictError as WallError, Sockets};
 
 /// What the process may still reach behind the wall. The default is nothing.
 ///
@@ -32,10 +34,55 @@ pub struct WallSpec {
     pub read: Vec<Place>,
     /// Files, and directories with all below them, that may be read, changed, created and removed.
     pub read_write: Vec<Place>,
-    /// TCP ports that may be connected to.
-    pub connect: Vec<u16>,
-    /// TCP ports that may be listened on.
-    pub bind: Vec<u16>,
+    /// What of the network may be used.
+    pub sockets: Sockets,
+}
+
+/// Most single ports that the wall tells apart: each costs a system call at the start. With more, any port is let pass here,
+/// and the first wall alone compares them.
+const MOST_PORTS: usize = 64;
+
+/// The port that name servers listen on.
+const NAME_SERVER: u16 = 53;
+
+impl WallSpec {
+    /// Lets pass what the policy grants of the network, as nearly as the system can tell it apart.
+    pub fn grant_network(&mut self, policy: &NetPolicy, listeners: &[Listener]) {
+        self.sockets = match policy.mode {
+            Mode::None => Sockets::default(),
+            Mode::Host => Sockets {
+                connect: Ports::Any,
+                bind: Ports::Any,
+                open: true,
+                datagrams: true,
+            },
+            Mode::Granted => granted(policy, listeners),
+        };
+    }
+}
+
+fn granted(policy: &NetPolicy, listeners: &[Listener]) -> Sockets {
+    let (udp, tcp): (Vec<_>, Vec<_>) = policy
+        .connect
+        .iter()
+        .partition(|rule| rule.scheme == Scheme::Udp);
+    let many = tcp.iter().map(|rule| rule.ports.count()).sum::<usize>() > MOST_PORTS;
+    let connect = if many {
+        Ports::Any
+    } else {
+        let mut ports: Vec<u16> = tcp.iter().flat_map(|rule| rule.ports.ports()).collect();
+        // Name servers answer over TCP what is too long for a datagram.
+        ports.extend(policy.has_names().then_some(NAME_SERVER));
+        ports.sort_unstable();
+        ports.dedup();
+        Ports::Listed(ports)
+    };
+    Sockets {
+        connect,
+        bind: Ports::default(),
+        open: !listeners.is_empty(),
+        datagrams: !udp.is_empty() || policy.has_names(),
+    }
 }
 
 /// Puts the whole process behind the wall, for as long as it lives.
@@ -54,19 +101,14 @@ pub fn raise(spec: &WallSpec) -> Result<WallReport, WallError> {
     let WallSpec {
         read,
         read_write,
-        connect,
-        bind,
+        sockets,
     } = spec;
     let reach = Reach {
         read,
         read_write,
-        connect,
-        bind,
+        sockets,
     };
-    Ok(WallReport::new(
-        &sys::restrict(&reach)?,
-        reach.has_network(),
-    ))
+    Ok(WallReport::new(&sys::restrict(&reach)?, sockets))
 }
 
 /// What the wall enforces, item by item.
@@ -126,7 +168,7 @@ pub enum Verdict {
 }
 
 impl WallReport {
-    fn new(restricted: &Restricted, has_network: bool) -> Self {
+    fn new(restricted: &Restricted, sockets: &Sockets) -> Self {
         let of = |what, verdict| ReportItem { what, verdict };
         Self {
             items: vec![
@@ -136,7 +178,7 @@ impl WallReport {
                 of(Subject::Programs, programs(restricted)),
                 of(Subject::ExecutableMemory, by_filter(restricted)),
                 of(Subject::Processes, processes(restricted)),
-                of(Subject::Network, network(restricted, has_network)),
+                of(Subject::Network, network(restricted, sockets)),
                 of(Subject::SystemCalls, by_filter(restricted)),
             ],
             landlock_abi: yes(&restricted.landlock),
@@ -234,20 +276,36 @@ fn processes(restricted: &Restricted) -> Verdict {
     }
 }
 
-fn network(restricted: &Restricted, has_network: bool) -> Verdict {
-    match (&restricted.seccomp, &restricted.landlock, has_network) {
-        (Applied::Yes(_), _, false) => Verdict::Enforced,
-        (Applied::Yes(_), Applied::Yes(4..), true) => {
-            approximated("TCP only, limited by port and not by address")
-        }
-        (Applied::Yes(_), _, true) => {
-            approximated("TCP only, to any port and address (Landlock ABI 4, Linux 6.7)")
-        }
-        (_, Applied::Yes(4..), _) => approximated(
-            "TCP is limited by port and not by address, other protocols are not limited",
-        ),
-        (Applied::Unsupported(why), _, _) => Verdict::Unsupported(why.clone()),
+fn network(restricted: &Restricted, sockets: &Sockets) -> Verdict {
+    let by_port = matches!(restricted.landlock, Applied::Yes(4..));
+    if let Applied::Unsupported(why) = &restricted.seccomp {
+        return if by_port {
+            approximated(
+                "TCP is limited by port and not by address, other protocols are not limited",
+            )
+        } else {
+            Verdict::Unsupported(why.clone())
+        };
     }
+    if !sockets.new() {
+        // What is open was granted.
+        return Verdict::Enforced;
+    }
+    if sockets.connect == Ports::Any && sockets.bind == Ports::Any && sockets.datagrams {
+        return approximated("TCP and UDP, unlimited, as was granted; no other protocol");
+    }
+    let mut parts = Vec::new();
+    if sockets.streams() {
+        parts.push(match (&sockets.connect, by_port) {
+            (Ports::Any, _) => "TCP to any port and address",
+            (Ports::Listed(_), true) => "TCP limited by port and not by address",
+            (Ports::Listed(_), false) => "TCP to any port and address (Landlock ABI 4, Linux 6.7)",
+        });
+    }
+    if sockets.datagrams {
+        parts.push("UDP to any port and address");
+    }
+    Verdict::Approximated(format!("{}; no other protocol", parts.join(", ")))
 }
 
 fn by_filter(restricted: &Restricted) -> Verdict {
@@ -266,6 +324,10 @@ mod tests {
     use super::*;
 
     fn report(landlock: u32, seccomp: bool, has_network: bool) -> WallReport {
+        let mut sockets = Sockets::default();
+        if has_network {
+            sockets.connect = Ports::Listed(vec![80]);
+        }
         let none = || "not here".to_owned();
         let restricted = Restricted {
             no_new_privileges: Applied::Yes(()),
@@ -280,7 +342,7 @@ mod tests {
                 Applied::Unsupported(none())
             },
         };
-        WallReport::new(&restricted, has_network)
+        WallReport::new(&restricted, &sockets)
     }
 
     /// One letter for each item, in order: enforced, approximated, unsupported.
@@ -325,7 +387,7 @@ mod tests {
             landlock: Applied::Unsupported(none()),
             seccomp: Applied::Unsupported(none()),
         };
-        let report = WallReport::new(&restricted, false);
+        let report = WallReport::new(&restricted, &Sockets::default());
         assert_eq!(report.unsupported().count(), report.items.len());
         assert_eq!(
             (report.landlock_abi, report.seccomp_instructions),

@@ -26,4 +26,4 @@ pub use platform::{
 };
 #[cfg(unix)]
 pub use readiness::{Readiness, is_readable};
-pub use restriction::{Applied, Place, Reach, RestrictError, Restricted};
+pub use restriction::{Applied, Place, Ports, Reach, RestrictError, Restricted, Sockets};

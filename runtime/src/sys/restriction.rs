@@ -21,15 +21,58 @@ pub struct Reach<'a> {
     pub read: &'a [Place],
     /// The same for reading, writing, creating and removing. Nothing in them can be executed.
     pub read_write: &'a [Place],
-    /// TCP ports of other hosts, or of this one, that may be connected to.
-    pub connect: &'a [u16],
-    /// TCP ports of this host that may be listened on.
-    pub bind: &'a [u16],
+    /// What of the network may be used.
+    pub sockets: &'a Sockets,
 }
 
-impl Reach<'_> {
-    /// Does it need sockets at all?
-    pub fn has_network(&self) -> bool {
+/// TCP ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// These.
+    Listed(Vec<u16>),
+    /// Every port.
+    Any,
+}
+
+impl Ports {
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Listed(ports) if ports.is_empty())
+    }
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
+}
+
+/// What of the network may be used. The default is nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sockets {
+    /// Ports of other hosts, or of this one, that may be connected to.
+    pub connect: Ports,
+    /// Ports of this host that may be listened on.
+    pub bind: Ports,
+    /// May sockets that are open already be used: accepted from, read and written?
+    pub open: bool,
+    /// May datagrams be sent, to any port and host?
+    pub datagrams: bool,
+}
+
+impl Sockets {
+    /// Is any of it allowed?
+    pub fn any(&self) -> bool {
+        self.open || self.new()
+    }
+
+    /// May sockets be made?
+    pub fn new(&self) -> bool {
+        self.streams() || self.datagrams
+    }
+
+    /// May TCP sockets be made?
+    pub fn streams(&self) -> bool {
         !(self.connect.is_empty() && self.bind.is_empty())
     }
 }

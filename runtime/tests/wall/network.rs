@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{TcpListener, TcpStream};
 
-use coracle_runtime::sandbox::wall::WallSpec;
+use coracle_runtime::sandbox::wall::{Ports, Sockets, WallSpec};
 use libc::{EACCES, EPERM};
 
 use crate::child::{Ended, behind, errno, errno_of, whole_wall};
@@ -32,7 +32,10 @@ fn with_a_port_tcp_to_that_port_only() {
     let [granted_at, other_at] =
         [&granted, &other].map(|listener| listener.local_addr().expect("address"));
     let spec = WallSpec {
-        connect: vec![granted_at.port()],
+        sockets: Sockets {
+            connect: Ports::Listed(vec![granted_at.port()]),
+            ..Sockets::default()
+        },
         ..WallSpec::default()
     };
     let result = behind(spec, || {
@@ -74,7 +77,10 @@ fn a_granted_port_can_be_listened_on() {
         listener.local_addr().expect("address").port()
     });
     let spec = WallSpec {
-        bind: vec![granted],
+        sockets: Sockets {
+            bind: Ports::Listed(vec![granted]),
+            ..Sockets::default()
+        },
         ..WallSpec::default()
     };
     let result = behind(spec, || {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use libc::c_long;
 
 use super::seccomp::{Action, Case, Filter, Match, Rule};
+use crate::sys::Sockets;
 
 /// The bits of an argument that is an `int` or `unsigned int` in the kernel.
 const INT: u64 = 0xffff_ffff;
@@ -134,11 +135,8 @@ const ASKING: &[c_long] = &[
     libc::SYS_uname,
 ];
 
-/// TCP, only where a port was granted; Landlock compares the port. With `socket`, see [`filter`].
-const TCP: &[c_long] = &[
-    libc::SYS_connect,
-    libc::SYS_bind,
-    libc::SYS_listen,
+/// Sockets that are open, only where there are any.
+const OPEN_SOCKETS: &[c_long] = &[
     libc::SYS_accept4,
     libc::SYS_sendto,
     libc::SYS_recvfrom,
@@ -150,6 +148,13 @@ const TCP: &[c_long] = &[
     libc::SYS_getsockopt,
     libc::SYS_setsockopt,
 ];
+
+/// Sockets of one's own, only where connecting or datagrams were granted; Landlock compares TCP's ports. Datagrams are bound before
+/// they are sent. With `socket`, see [`argument_rules`].
+const NEW_SOCKETS: &[c_long] = &[libc::SYS_connect, libc::SYS_bind];
+
+/// Listening on ports that were not open before, only where that was granted.
+const LISTENING: &[c_long] = &[libc::SYS_listen];
 
 /// What only an attack would try: starting programs, looking into other processes, changing what the machine is, and the
 /// kernel interfaces with the worst record. The process ends at once, so that nothing is tried twice.
@@ -222,7 +227,7 @@ const FATAL_OLD: &[c_long] = &[libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modif
 const FATAL_OLD: &[c_long] = &[];
 
 /// Returns the filter for a process that hosts a guest; `pid` is its own process id.
-pub(super) fn filter(network: bool, pid: u32) -> Filter {
+pub(super) fn filter(sockets: &Sockets, pid: u32) -> Filter {
     let mut rules = BTreeMap::new();
     let groups = [
         (Action::Allow, OPEN_FILES),
@@ -234,7 +239,19 @@ pub(super) fn filter(network: bool, pid: u32) -> Filter {
         (Action::Allow, WAITING),
         (Action::Allow, ASKING),
         (Action::Allow, &[libc::SYS_exit_group]),
-        (Action::Allow, if network { TCP } else { &[] }),
+        (
+            Action::Allow,
+            if sockets.any() { OPEN_SOCKETS } else { &[] },
+        ),
+        (Action::Allow, if sockets.new() { NEW_SOCKETS } else { &[] }),
+        (
+            Action::Allow,
+            if sockets.bind.is_empty() {
+                &[]
+            } else {
+                LISTENING
+            },
+        ),
         (Action::KillProcess, FATAL),
         (Action::KillProcess, FATAL_OLD),
         (Action::Errno(libc::ENOSYS as u16), &[libc::SYS_clone3]),
@@ -244,7 +261,7 @@ pub(super) fn filter(network: bool, pid: u32) -> Filter {
             rules.insert(number(*call), Rule::from(action));
         }
     }
-    for (call, cases) in argument_rules(network, pid) {
+    for (call, cases) in argument_rules(sockets, pid) {
         let cases = cases
             .into_iter()
             .map(|when| Case {
@@ -268,7 +285,7 @@ pub(super) fn filter(network: bool, pid: u32) -> Filter {
 }
 
 /// Calls that are allowed when one of the listed alternatives holds, each a list of matches.
-fn argument_rules(network: bool, pid: u32) -> Vec<(c_long, Vec<Vec<Match>>)> {
+fn argument_rules(sockets: &Sockets, pid: u32) -> Vec<(c_long, Vec<Vec<Match>>)> {
     let not_executable = vec![vec![Match {
         arg: 2,
         mask: libc::PROT_EXEC as u64,
@@ -311,33 +328,46 @@ fn argument_rules(network: bool, pid: u32) -> Vec<(c_long, Vec<Vec<Match>>)> {
         (libc::SYS_fcntl, one_of(1, &fcntl_commands())),
         (libc::SYS_ioctl, one_of(1, &ioctl_requests())),
     ];
-    if network {
-        let types = [libc::AF_INET, libc::AF_INET6].iter().flat_map(|domain| {
-            [0, libc::IPPROTO_TCP].map(|protocol| {
-                vec![
-                    Match {
-                        arg: 0,
-                        mask: INT,
-                        value: *domain as u64,
-                    },
-                    // Beside the type there may be SOCK_NONBLOCK and SOCK_CLOEXEC.
-                    Match {
-                        arg: 1,
-                        mask: INT & !((libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) as u64),
-                        value: libc::SOCK_STREAM as u64,
-                    },
-                    // MPTCP and SMC are streams as well, which Landlock does not compare.
-                    Match {
-                        arg: 2,
-                        mask: INT,
-                        value: protocol as u64,
-                    },
-                ]
-            })
-        });
-        rules.push((libc::SYS_socket, types.collect()));
+    if sockets.new() {
+        let mut kinds = Vec::new();
+        if sockets.streams() {
+            // MPTCP and SMC are streams as well, which Landlock does not compare.
+            kinds.extend([
+                (libc::SOCK_STREAM, 0),
+                (libc::SOCK_STREAM, libc::IPPROTO_TCP),
+            ]);
+        }
+        if sockets.datagrams {
+            kinds.extend([(libc::SOCK_DGRAM, 0), (libc::SOCK_DGRAM, libc::IPPROTO_UDP)]);
+        }
+        let both = [libc::AF_INET, libc::AF_INET6];
+        let cases = kinds
+            .into_iter()
+            .flat_map(|(kind, protocol)| both.map(|domain| socket(domain, kind, protocol)));
+        rules.push((libc::SYS_socket, cases.collect()));
     }
     rules
+}
+
+fn socket(domain: i32, kind: i32, protocol: i32) -> Vec<Match> {
+    vec![
+        Match {
+            arg: 0,
+            mask: INT,
+            value: domain as u64,
+        },
+        // Beside the type there may be SOCK_NONBLOCK and SOCK_CLOEXEC.
+        Match {
+            arg: 1,
+            mask: INT & !((libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) as u64),
+            value: kind as u64,
+        },
+        Match {
+            arg: 2,
+            mask: INT,
+            value: protocol as u64,
+        },
+    ]
 }
 
 /// A new thread of this process, and no namespace: what the C library asks for. Without CLONE_THREAD it would be a process.
@@ -416,17 +446,38 @@ fn number(call: c_long) -> u32 {
 mod tests {
     use super::super::seccomp::Arch;
     use super::*;
+    use crate::sys::Ports;
+
+    fn all() -> Sockets {
+        Sockets {
+            connect: Ports::Any,
+            bind: Ports::Any,
+            open: true,
+            datagrams: true,
+        }
+    }
 
     #[test]
     fn no_call_has_two_answers() {
         let lists = [
-            OPEN_FILES, PATHS, OLD_NAMES, MEMORY, THREADS, SIGNALS, WAITING, ASKING, TCP, FATAL,
+            OPEN_FILES,
+            PATHS,
+            OLD_NAMES,
+            MEMORY,
+            THREADS,
+            SIGNALS,
+            WAITING,
+            ASKING,
+            OPEN_SOCKETS,
+            NEW_SOCKETS,
+            LISTENING,
+            FATAL,
             FATAL_OLD,
         ];
         let listed: usize = lists.iter().map(|list| list.len()).sum();
-        let by_argument = argument_rules(true, 1).len();
+        let by_argument = argument_rules(&all(), 1).len();
         // exit_group and clone3 stand in no list.
-        assert_eq!(filter(true, 1).rules.len(), listed + by_argument + 2);
+        assert_eq!(filter(&all(), 1).rules.len(), listed + by_argument + 2);
     }
 
     #[test]
@@ -434,18 +485,34 @@ mod tests {
         // Loading takes some 0.2 microseconds for each instruction.
         const MOST_INSTRUCTIONS: usize = 400;
         let arch = Arch::native().expect("an architecture with filters");
-        for network in [false, true] {
-            let program = filter(network, u32::MAX).compile(arch).expect("compiles");
+        for sockets in [Sockets::default(), all()] {
+            let program = filter(&sockets, u32::MAX).compile(arch).expect("compiles");
             assert!(program.len() <= MOST_INSTRUCTIONS, "{}", program.len());
         }
     }
 
     #[test]
-    fn without_a_port_no_network_call_is_allowed() {
-        let filter = filter(false, 1);
-        for call in TCP.iter().chain(&[libc::SYS_socket, libc::SYS_socketpair]) {
-            assert_eq!(filter.rules.get(&number(*call)), None);
-        }
-        assert_eq!(filter.default, REFUSE);
+    fn only_the_network_calls_that_are_needed_are_allowed() {
+        let new = [
+            NEW_SOCKETS,
+            LISTENING,
+            &[libc::SYS_socket, libc::SYS_socketpair],
+        ]
+        .concat();
+        let has = |filter: &Filter, call: &c_long| filter.rules.contains_key(&number(*call));
+        let nothing = filter(&Sockets::default(), 1);
+        assert!(
+            !new.iter()
+                .chain(OPEN_SOCKETS)
+                .any(|call| has(&nothing, call))
+        );
+        let open = Sockets {
+            open: true,
+            ..Sockets::default()
+        };
+        let open = filter(&open, 1);
+        assert!(OPEN_SOCKETS.iter().all(|call| has(&open, call)));
+        assert!(!new.iter().any(|call| has(&open, call)));
+        assert_eq!(open.default, REFUSE);
     }
 }

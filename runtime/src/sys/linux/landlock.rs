@@ -10,7 +10,7 @@ use landlock::{
 };
 use rustix::fs::{FileType, Mode, OFlags};
 
-use crate::sys::{Applied, Place, Reach, RestrictError};
+use crate::sys::{Applied, Place, Ports, Reach, RestrictError};
 
 /// The newest ABI whose every right this code was tried with. A newer kernel's further rights are not used, an older
 /// kernel's missing ones are left out, and the report tells by the ABI version what that means.
@@ -30,11 +30,26 @@ const ON_A_FILE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | Write
 
 /// Limits this thread, and those it makes later, to `reach`. Yields the ABI version.
 pub(super) fn restrict(reach: &Reach<'_>) -> Result<Applied<u32>, RestrictError> {
+    let ports = [
+        (&reach.sockets.connect, AccessNet::ConnectTcp),
+        (&reach.sockets.bind, AccessNet::BindTcp),
+    ];
+    // What may be done with every port is not handled at all: there is no rule for it.
+    let handled = ports
+        .iter()
+        .filter(|(ports, _)| **ports != Ports::Any)
+        .fold(BitFlags::empty(), |all, (_, right)| all | *right);
     // Best effort: a right that the kernel does not know cannot be taken away; the others are.
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))
-        .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(NEWEST)))
+        .and_then(|ruleset| {
+            if handled.is_empty() {
+                Ok(ruleset)
+            } else {
+                ruleset.handle_access(handled)
+            }
+        })
         .and_then(|ruleset| ruleset.scope(Scope::from_all(NEWEST)))
         .and_then(Ruleset::create)
         .map_err(failed)?;
@@ -43,14 +58,13 @@ pub(super) fn restrict(reach: &Reach<'_>) -> Result<Applied<u32>, RestrictError>
             ruleset = grant(ruleset, place, rights)?;
         }
     }
-    for (ports, right) in [
-        (reach.connect, AccessNet::ConnectTcp),
-        (reach.bind, AccessNet::BindTcp),
-    ] {
-        for port in ports {
-            ruleset = ruleset
-                .add_rule(NetPort::new(*port, right))
-                .map_err(failed)?;
+    for (ports, right) in ports {
+        if let Ports::Listed(ports) = ports {
+            for port in ports {
+                ruleset = ruleset
+                    .add_rule(NetPort::new(*port, right))
+                    .map_err(failed)?;
+            }
         }
     }
     // The caller has set it; the crate would do so once more.

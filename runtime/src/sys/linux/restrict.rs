@@ -26,7 +26,7 @@ pub fn restrict(reach: &Reach<'_>) -> Result<Restricted, RestrictError> {
     let landlock = landlock::restrict(reach)?;
     let seccomp = match seccomp::Arch::native() {
         Some(arch) => {
-            let filter = guest_calls::filter(reach.has_network(), std::process::id());
+            let filter = guest_calls::filter(reach.sockets, std::process::id());
             let program = filter
                 .compile(arch)
                 .map_err(|error| RestrictError::Seccomp(Box::new(error)))?;
