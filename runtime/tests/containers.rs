@@ -30,6 +30,7 @@ fn config(name: &str, auto_remove: bool) -> ContainerConfig {
         open_stdin: false,
         read_only: false,
         policy: coracle_runtime::policy::Policy::default(),
+        ports: Vec::new(),
         labels: std::collections::BTreeMap::new(),
     }
 }

@@ -1,7 +1,8 @@
 //! What `inspect` shows: Docker's fields, and beside them our own under `Coracle`.
 
-use coracle_runtime::container::State;
-use serde_json::{Value, json};
+use coracle_runtime::container::{PortConfig, State};
+use coracle_runtime::policy::net::Mode;
+use serde_json::{Map, Value, json};
 
 use super::units;
 use crate::engine::{ContainerSummary, InspectedImage};
@@ -78,9 +79,17 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value) -> Value {
         "HostConfig": {
             "AutoRemove": config.auto_remove,
             "ReadonlyRootfs": config.read_only,
-            "NetworkMode": "none",
+            "NetworkMode": network_mode(config.policy.net.mode),
+            "PortBindings": bindings(&config.ports),
+            "ExtraHosts": config.policy.net.hosts,
         },
         "Mounts": mounts,
+        "NetworkSettings": {
+            "Ports": match summary.state {
+                State::Running { .. } => all_ports(&config.ports),
+                _ => json!({}),
+            },
+        },
         "Config": {
             "Image": config.image,
             "Env": config.env,
@@ -88,13 +97,60 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value) -> Value {
             "WorkingDir": config.cwd,
             "OpenStdin": config.open_stdin,
             "Cmd": config.args,
+            "ExposedPorts": exposed(&config.ports),
         },
         "Coracle": {
             "Manifest": config.manifest,
             "Upper": container.upper_path(),
             "Walls": walls,
+            "Network": config.policy.net,
         },
     })
+}
+
+/// Returns Docker's word where there is one.
+fn network_mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::None => "none",
+        Mode::Granted => "granted",
+        Mode::Host => "host",
+    }
+}
+
+/// Returns, by guest port, where the host listens; `null` for a port that nothing leads to.
+fn all_ports(ports: &[PortConfig]) -> Value {
+    let mut all = Map::new();
+    for port in ports {
+        let entry = all
+            .entry(format!("{}/{}", port.guest, port.protocol))
+            .or_insert(Value::Null);
+        if let Some(host) = port.host {
+            let binding =
+                json!({ "HostIp": host.ip().to_string(), "HostPort": host.port().to_string() });
+            match entry {
+                Value::Array(list) => list.push(binding),
+                _ => *entry = json!([binding]),
+            }
+        }
+    }
+    Value::Object(all)
+}
+
+/// Returns those of them that lead to the guest.
+fn bindings(ports: &[PortConfig]) -> Value {
+    let published: Vec<_> = ports
+        .iter()
+        .filter(|port| port.host.is_some())
+        .cloned()
+        .collect();
+    all_ports(&published)
+}
+
+fn exposed(ports: &[PortConfig]) -> Value {
+    let names = ports
+        .iter()
+        .map(|port| (format!("{}/{}", port.guest, port.protocol), json!({})));
+    Value::Object(names.collect())
 }
 
 fn state(state: &State) -> Value {

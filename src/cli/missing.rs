@@ -27,20 +27,8 @@ const FEATURES: [(&[&str], &str); 12] = [
         "a container can be run, listed, inspected and removed",
     ),
     (
-        &[
-            "-p",
-            "--publish",
-            "-P",
-            "--publish-all",
-            "--network",
-            "--net",
-            "--add-host",
-            "--dns",
-            "--hostname",
-            "-h",
-            "network",
-        ],
-        "containers have no network",
+        &["--dns", "--hostname", "-h", "network"],
+        "the network is granted with --allow-connect and --publish",
     ),
     (
         &[
@@ -130,10 +118,10 @@ mod tests {
     fn dockers_words_are_known() {
         for word in [
             "-d",
-            "--network",
+            "--hostname",
             "--memory <MEMORY>",
             "logs",
-            "--publish=80",
+            "--dns=1.1.1.1",
         ] {
             assert!(feature(word).is_some(), "{word}");
         }

@@ -14,6 +14,7 @@ use coracle_packager::registry::{RegistryError, Step};
 use coracle_packager::store::StoreError;
 use coracle_runtime::container::ContainerError;
 use coracle_runtime::sandbox::wasm::{LoadError, RunError};
+use coracle_runtime::spec::ListenError;
 use coracle_runtime::vfs::{Errno, VfsError};
 
 /// What is being done when a build context cannot be opened.
@@ -153,6 +154,9 @@ pub enum Error {
     /// A program that cannot be started.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A port of the host cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
 }
 
 /// What sort of failure it is. Each door maps it once: the command line to an exit code.
@@ -243,6 +247,8 @@ impl Error {
                 let id = path.parent().and_then(std::path::Path::file_name).unwrap_or_default();
                 format!("remove the container with `coracle rm {}`", id.display())
             }
+            Self::Listen(error) if error.source.kind() == std::io::ErrorKind::AddrInUse => "choose another host port, or leave it out and have a free one chosen".to_owned(),
+            Self::Listen(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => "ports below 1024 are for root on most systems; choose a higher one".to_owned(),
             Self::Container(ContainerError::Running { .. }) => "stop it first, or use `rm --force`".to_owned(),
             Self::Container(ContainerError::NotFound { .. }) => "list all containers with `coracle ps -a`".to_owned(),
             Self::Store(

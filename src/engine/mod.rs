@@ -19,6 +19,7 @@ mod error;
 mod images;
 mod lower;
 mod names;
+mod network;
 mod replace;
 mod run;
 mod spec;
@@ -41,6 +42,7 @@ pub use error::{Error, Kind, with_causes};
 pub use images::{
     ImageSummary, InspectedImage, ListedImage, PulledImage, Registries, RemovedImage, RemovedImages,
 };
+pub use network::NetworkRequest;
 pub use run::{Prepared, RunContainer};
 
 /// One data directory, and what can be done with it.

@@ -17,7 +17,7 @@ use coracle_runtime::container::{ContainerConfig, Exit, Id, MountConfig, Name, O
 use coracle_runtime::policy::Policy;
 use coracle_runtime::sandbox::wall::{self, Place, WallSpec};
 use coracle_runtime::sandbox::wasm::{self, Outcome};
-use coracle_runtime::spec::{ContainerSpec, Stdin};
+use coracle_runtime::spec::{ContainerSpec, Listener, Stdin};
 use coracle_runtime::sys;
 use coracle_runtime::vfs::{
     Access, Errno, File, FileKind, GuestFs, GuestFsBuilder, MountSource, Node, OpenOptions,
@@ -25,6 +25,7 @@ use coracle_runtime::vfs::{
 
 use super::error::with_causes;
 use super::lower::ImageLower;
+use super::network::{self, NetworkRequest};
 use super::{Engine, Error, names, now, random, spec};
 
 /// What to run, and what is granted to it.
@@ -52,6 +53,8 @@ pub struct RunContainer {
     pub auto_remove: bool,
     /// May the guest change only what is mounted?
     pub read_only: bool,
+    /// What it may do with the network.
+    pub network: NetworkRequest,
 }
 
 /// A container that is ready to be created and started.
@@ -59,6 +62,7 @@ pub struct Prepared {
     config: ContainerConfig,
     lower: Arc<ImageLower>,
     mounts: Vec<MountSource>,
+    listeners: Vec<Listener>,
     program: Found,
     /// Had the program to be compiled? Then this process has threads, and cannot raise the second wall any more.
     pub compiled: bool,
@@ -77,7 +81,10 @@ impl Engine {
             .iter_mut()
             .map(open_mount)
             .collect::<Result<Vec<_>, _>>()?;
-        let config = freeze(image, request)?;
+        let network = network::open(image, std::mem::take(&mut request.network))?;
+        let mut config = freeze(image, request)?;
+        config.policy.net = network.policy;
+        config.ports = network.ports;
         let lower = Arc::new(self.open_lower(image)?);
         // The program is looked for before there is a container: its upper will be empty.
         let copies = mounts
@@ -102,6 +109,7 @@ impl Engine {
             config,
             lower,
             mounts,
+            listeners: network.listeners,
             program,
             compiled,
         })
@@ -121,11 +129,12 @@ impl Engine {
             config,
             lower,
             mounts,
+            listeners,
             program,
             ..
         } = prepared;
         let mut owned = self.containers.create_owned(config)?;
-        let result = self.start(lower, mounts, &program, &mut owned, ended);
+        let result = self.start(lower, mounts, listeners, &program, &mut owned, ended);
         if let Err(error) = &result {
             owned.finish(&Exit::because(
                 error.kind().exit_code(),
@@ -156,13 +165,15 @@ impl Engine {
         &self,
         lower: Arc<ImageLower>,
         mounts: Vec<MountSource>,
+        listeners: Vec<Listener>,
         program: &Found,
         owned: &mut Owned,
         ended: &mut dyn FnMut(&Exit),
     ) -> Result<Exit, Error> {
         let config = owned.container.config.clone();
         let (upper, work) = owned.open_upper()?;
-        let wall = wall_around(owned, &mounts)?;
+        let mut wall = wall_around(owned, &mounts)?;
+        wall.grant_network(&config.policy.net, &listeners);
         let builder = GuestFs::builder(lower)
             .upper(upper, work)
             .read_only(config.read_only);
@@ -179,6 +190,8 @@ impl Engine {
                 Stdin::Empty
             },
             drain_on_signals: true,
+            net: config.policy.net,
+            listeners,
             ..ContainerSpec::new(&program.path)
         };
         // Both closures write to the record, one after the other.
@@ -292,6 +305,7 @@ fn freeze(image: &Image, request: RunContainer) -> Result<ContainerConfig, Error
         mounts: request.mounts,
         open_stdin: request.open_stdin,
         policy: Policy::default(),
+        ports: Vec::new(),
         labels: spec::labels(defaults, &request.labels),
     })
 }

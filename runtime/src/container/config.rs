@@ -1,6 +1,7 @@
 //! What a container is: decided at create, frozen from then on.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -138,6 +139,17 @@ pub struct MountConfig {
     pub read_only: bool,
 }
 
+/// A port that the guest listens on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortConfig {
+    /// The port as the guest sees it.
+    pub guest: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// Where the host listens for it, if it was published.
+    pub host: Option<SocketAddr>,
+}
+
 /// What a container is: decided at create, frozen from then on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerConfig {
@@ -172,6 +184,9 @@ pub struct ContainerConfig {
     /// What was granted, beside what the fields above say.
     #[serde(default)]
     pub policy: Policy,
+    /// The ports that it listens on, as far as that is known.
+    #[serde(default)]
+    pub ports: Vec<PortConfig>,
     /// Labels: the image's, then the user's.
     pub labels: std::collections::BTreeMap<String, String>,
 }

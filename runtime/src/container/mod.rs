@@ -20,6 +20,6 @@ mod store;
 mod strays;
 mod sweep;
 
-pub use config::{ContainerConfig, Id, MountConfig, Name};
+pub use config::{ContainerConfig, Id, MountConfig, Name, PortConfig};
 pub use record::{Exit, Record};
 pub use store::{Container, ContainerError, ContainerStore, Listing, Owned, State};

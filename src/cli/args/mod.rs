@@ -3,3 +3,4 @@
 pub(super) mod env;
 pub(super) mod labels;
 pub(super) mod mount;
+pub(super) mod network;

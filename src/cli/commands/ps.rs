@@ -1,6 +1,6 @@
 //! `coracle ps`
 
-use coracle_runtime::container::State;
+use coracle_runtime::container::{PortConfig, State};
 use serde::Serialize;
 
 use super::super::error::Failure;
@@ -101,11 +101,23 @@ fn row(summary: &ContainerSummary, whole: bool) -> Row {
             .collect::<Vec<_>>()
             .join(","),
         names: config.name.to_string(),
-        ports: String::new(),
+        ports: match summary.state {
+            State::Running { .. } => ports(&config.ports),
+            _ => String::new(),
+        },
         running_for: created,
         state: state(&summary.state),
         status: status(&summary.state, now),
     }
+}
+
+/// Returns the ports as Docker lists them: `0.0.0.0:8080->80/tcp`, and `80/tcp` for one that nothing leads to.
+fn ports(ports: &[PortConfig]) -> String {
+    let one = |port: &PortConfig| match port.host {
+        Some(host) => format!("{host}->{}/{}", port.guest, port.protocol),
+        None => format!("{}/{}", port.guest, port.protocol),
+    };
+    ports.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns Docker's word for the state.
@@ -195,6 +207,24 @@ fn print(rows: &[Row], args: &Args) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ports_are_listed_as_docker_lists_them() {
+        let port = |guest, protocol: &str, host: Option<&str>| PortConfig {
+            guest,
+            protocol: protocol.to_owned(),
+            host: host.map(|host| host.parse().expect("an address")),
+        };
+        let all = [
+            port(53, "udp", Some("127.0.0.1:5353")),
+            port(80, "tcp", Some("[::]:8080")),
+            port(90, "tcp", None),
+        ];
+        assert_eq!(
+            ports(&all),
+            "127.0.0.1:5353->53/udp, [::]:8080->80/tcp, 90/tcp"
+        );
+    }
 
     #[test]
     fn a_long_command_is_cut() {

@@ -7,7 +7,7 @@ use coracle_packager::image::Image;
 use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
 
-use super::super::args::{env, labels, mount};
+use super::super::args::{env, labels, mount, network};
 use super::super::error::Failure;
 use super::super::{Exit, ui};
 use crate::engine::{self, Engine, RunContainer};
@@ -42,6 +42,8 @@ pub(in super::super) struct Args {
     /// Add a label
     #[arg(short, long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
+    #[command(flatten)]
+    network: network::Flags,
     /// Let the guest change only what was mounted
     #[arg(long)]
     read_only: bool,
@@ -75,6 +77,7 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
         .collect::<Result<_, _>>()?;
     let env = env::resolve(&args.env, |name| std::env::var_os(name))?;
     let labels = labels::parse(&args.labels)?;
+    let network = network::parse(&args.network)?;
     if let Some(dir) = args.workdir.as_deref().filter(|dir| !dir.starts_with('/')) {
         return Err(Failure::usage(format!(
             "the working directory '{dir}' is invalid, it needs to be an absolute path"
@@ -95,6 +98,7 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
             open_stdin: args.interactive,
             auto_remove: args.rm,
             read_only: args.read_only,
+            network,
         },
     )?;
     if found.fetched || prepared.compiled {

@@ -202,7 +202,8 @@ impl Job<'_> {
         wall()?;
 
         let mut linker = Linker::new(self.engine.engine());
-        p1::link(&mut linker, module).map_err(|error| self.start(&error))?;
+        p1::link(&mut linker, module, !self.spec.listeners.is_empty())
+            .map_err(|error| self.start(&error))?;
         let mut store = self.store(guest, |guest| &mut guest.limiter);
         let outcome = self.drive(async {
             let instance = match linker.instantiate_async(&mut store, module).await {

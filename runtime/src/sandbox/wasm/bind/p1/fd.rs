@@ -2,10 +2,11 @@
 
 use super::Guest;
 use super::memory::Memory;
-use super::table::{Object, checked_flags, stream_stat};
+use super::table::{Object, checked_flags, nameless, stream_stat};
 use super::types::{
     Abi, Errno, Failure, FileType, Result, fdflags, rights, set_times, write_filestat,
 };
+use crate::vfs::FileKind;
 
 /// `advice` has six values; all are hints that nothing here needs.
 const HIGHEST_ADVICE: u32 = 5;
@@ -59,7 +60,7 @@ pub(super) fn sync(_: &mut Memory<'_>, guest: &mut Guest, fd: u32) -> Result {
 fn sync_with(guest: &mut Guest, fd: u32, right: u64) -> Result {
     let entry = guest.table.get(fd)?;
     // Linux: EINVAL for what can't be synchronized.
-    if matches!(entry.object, Object::Stream(_)) {
+    if !matches!(entry.object, Object::File(_) | Object::Directory(_)) {
         return Err(Errno::Inval.into());
     }
     entry.require(right)?;
@@ -67,7 +68,7 @@ fn sync_with(guest: &mut Guest, fd: u32, right: u64) -> Result {
         Object::File(open) if right == rights::FD_DATASYNC => open.file.sync_data()?,
         Object::File(open) => open.file.sync_all()?,
         Object::Directory(open) => open.start.directory().sync()?,
-        Object::Stream(_) => {}
+        _ => {}
     }
     Ok(())
 }
@@ -80,6 +81,7 @@ pub(super) fn fdstat_get(memory: &mut Memory<'_>, guest: &mut Guest, fd: u32, ou
         Object::Stream(_) => FileType::Unknown,
         Object::File(_) => FileType::RegularFile,
         Object::Directory(_) => FileType::Directory,
+        Object::Listener(_) | Object::Connection(_) => FileType::SocketStream,
     };
     let mut record = [0; 24];
     record[0] = kind as u8;
@@ -133,6 +135,7 @@ pub(super) fn filestat_get(
         Object::Stream(stream) => stream_stat(streams.terminal(*stream)),
         Object::File(open) => open.file.stat()?,
         Object::Directory(open) => open.start.directory().stat()?,
+        Object::Listener(_) | Object::Connection(_) => nameless(FileKind::Socket),
     };
     write_filestat(memory, abi, out, &stat)
 }
@@ -162,19 +165,23 @@ pub(super) fn filestat_set_times(
 ) -> Result {
     let times = set_times(atim, mtim, flags)?;
     let entry = guest.table.get(fd)?;
-    if matches!(entry.object, Object::Stream(_)) {
+    if !matches!(entry.object, Object::File(_) | Object::Directory(_)) {
         return Err(Errno::Badf.into());
     }
     entry.require(rights::FD_FILESTAT_SET_TIMES)?;
     match &entry.object {
         Object::File(open) => open.file.set_times(times)?,
         Object::Directory(open) => open.start.directory().set_times(times)?,
-        Object::Stream(_) => {}
+        _ => {}
     }
     Ok(())
 }
 
 pub(super) fn prestat_get(memory: &mut Memory<'_>, guest: &mut Guest, fd: u32, out: u32) -> Result {
+    if matches!(guest.table.get(fd)?.object, Object::Listener(_)) {
+        // A tag that stands for nothing yet. Those who look for directories pass it over; at an error they would stop.
+        return memory.write_u64(out, 1);
+    }
     let name = preopen(guest, fd)?;
     let len = u32::try_from(name.len()).map_err(|_| Errno::Overflow)?;
     // The tag: 0 is a directory.
@@ -256,8 +263,8 @@ fn seekable(guest: &mut Guest, fd: u32) -> Result<&mut super::table::Entry> {
     let entry = guest.table.get(fd)?;
     match entry.object {
         Object::File(_) => Ok(entry),
-        Object::Stream(_) => Err(Errno::Spipe.into()),
         Object::Directory(_) => Err(Errno::Badf.into()),
+        _ => Err(Errno::Spipe.into()),
     }
 }
 

@@ -150,8 +150,8 @@ pub(super) fn pwrite(
 fn positioned(entry: &Entry) -> Result {
     match entry.object {
         Object::File(_) => Ok(()),
-        Object::Stream(_) => Err(Errno::Spipe.into()),
         Object::Directory(_) => Err(Errno::Badf.into()),
+        _ => Err(Errno::Spipe.into()),
     }
 }
 

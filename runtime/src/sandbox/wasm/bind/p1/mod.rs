@@ -12,6 +12,7 @@ mod io;
 mod memory;
 mod path;
 mod poll;
+mod sock;
 mod table;
 mod types;
 
@@ -24,7 +25,7 @@ use super::preopen::Start;
 use crate::sandbox::wasm::interrupt::Interrupt;
 use crate::sandbox::wasm::limits::Limiter;
 use crate::sandbox::wasm::stdio::{Input, Output};
-use crate::spec::ContainerSpec;
+use crate::spec::{ContainerSpec, OpenSocket};
 
 use memory::Memory;
 use table::{Stream, Table};
@@ -81,8 +82,19 @@ impl Guest {
         if !in_root && !spec.env.iter().any(|(name, _)| name == "PWD") {
             env.push(format!("PWD={}", spec.cwd));
         }
+        let listeners: Vec<_> = spec
+            .listeners
+            .iter()
+            .filter_map(|listener| match &listener.socket {
+                OpenSocket::Tcp(socket) => Some(sock::Listening::new(socket.clone())),
+                OpenSocket::Udp(_) => None,
+            })
+            .collect();
+        if !listeners.is_empty() {
+            env.push(format!("LISTEN_FDS={}", listeners.len()));
+        }
         Self {
-            table: Table::new(preopens, spec.limits.open_files),
+            table: Table::new(listeners.into_iter(), preopens, spec.limits.open_files),
             streams: Streams {
                 stdin: Input::new(&spec.stdin),
                 stdout: Output::stdout(&spec.stdout, interrupt.clone()),
@@ -128,16 +140,20 @@ fn has(module: &str, name: &str) -> bool {
     }
 }
 
-/// Defines what the module imports, and nothing else.
+/// Defines what the module imports, and nothing else. `sockets` says whether the guest finds any open.
 ///
 /// # Errors
 /// When a name is imported twice with different types. Wrong types are found by the instantiation.
-pub(in super::super) fn link(linker: &mut Linker<Guest>, module: &Module) -> wasmtime::Result<()> {
+pub(in super::super) fn link(
+    linker: &mut Linker<Guest>,
+    module: &Module,
+    sockets: bool,
+) -> wasmtime::Result<()> {
     // A module may name one function several times.
     linker.allow_shadowing(true);
     for import in module.imports() {
         if let Some(abi) = abi(import.module()) {
-            define(linker, abi, import.module(), import.name())?;
+            define(linker, abi, import.module(), import.name(), sockets)?;
         }
     }
     Ok(())
@@ -241,17 +257,48 @@ functions! { abi;
     "proc_raise" => env::proc_raise(signal: u32);
     "random_get" => env::random_get(buffer: u32, len: u32);
     "sched_yield" => env::sched_yield();
-    "sock_accept" => env::sock_accept(fd: u32, flags: u32, out: u32);
-    "sock_recv" => env::sock_recv(fd: u32, iovs: u32, count: u32, flags: u32, out: u32, out_flags: u32);
-    "sock_send" => env::sock_send(fd: u32, iovs: u32, count: u32, flags: u32, out: u32);
-    "sock_shutdown" => env::sock_shutdown(fd: u32, how: u32);
+    "sock_shutdown" => sock::sock_shutdown(fd: u32, how: u32);
 }
 
 /// The functions that may wait, or that do not return.
-const SPECIAL: &[&str] = &["fd_read", "poll_oneoff", "proc_exit"];
+const SPECIAL: &[&str] = &[
+    "fd_read",
+    "poll_oneoff",
+    "proc_exit",
+    "sock_accept",
+    "sock_recv",
+    "sock_send",
+];
 
-fn define(linker: &mut Linker<Guest>, abi: Abi, module: &str, name: &str) -> wasmtime::Result<()> {
+fn define(
+    linker: &mut Linker<Guest>,
+    abi: Abi,
+    module: &str,
+    name: &str,
+    sockets: bool,
+) -> wasmtime::Result<()> {
     match name {
+        // Only a connection makes a writer wait.
+        "fd_write" if sockets => {
+            linker.func_wrap_async(module, name, |caller, args| {
+                Box::new(fd_write(caller, args))
+            })?;
+        }
+        "sock_accept" => {
+            linker.func_wrap_async(module, name, |caller, args| {
+                Box::new(sock::sock_accept(caller, args))
+            })?;
+        }
+        "sock_recv" => {
+            linker.func_wrap_async(module, name, |caller, args| {
+                Box::new(sock::sock_recv(caller, args))
+            })?;
+        }
+        "sock_send" => {
+            linker.func_wrap_async(module, name, |caller, args| {
+                Box::new(sock::sock_send(caller, args))
+            })?;
+        }
         "fd_read" => {
             linker.func_wrap_async(module, name, |caller, args| Box::new(fd_read(caller, args)))?;
         }
@@ -274,12 +321,27 @@ async fn fd_read(
     mut caller: Caller<'_, Guest>,
     (fd, iovs, count, out): (u32, u32, u32, u32),
 ) -> wasmtime::Result<i32> {
+    if sock::is_socket(caller.data_mut(), fd) {
+        return sock::read(&mut caller, (fd, iovs, count, out)).await;
+    }
     if let Some(input) = io::waits_for(caller.data_mut(), fd) {
         // What goes wrong here, the read tells.
         input.ready().await.ok();
     }
     call(&mut caller, "fd_read", |memory, guest| {
         io::read(memory, guest, fd, iovs, count, out)
+    })
+}
+
+async fn fd_write(
+    mut caller: Caller<'_, Guest>,
+    (fd, iovs, count, out): (u32, u32, u32, u32),
+) -> wasmtime::Result<i32> {
+    if sock::is_socket(caller.data_mut(), fd) {
+        return sock::write(&mut caller, "fd_write", (fd, iovs, count, out)).await;
+    }
+    call(&mut caller, "fd_write", |memory, guest| {
+        io::write(memory, guest, fd, iovs, count, out)
     })
 }
 
@@ -295,7 +357,7 @@ async fn poll_oneoff(
         Ok(())
     })?;
     let Some(wait) = wait else { return Ok(errno) };
-    wait.happen().await;
+    wait.happen(&mut caller).await;
     call(&mut caller, NAME, |memory, guest| {
         wait.report(memory, guest, events, out)
     })

@@ -1,10 +1,15 @@
 //! `poll_oneoff`: waiting for clocks, for input, and for room to write.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+
+use wasmtime::Caller;
 
 use super::Guest;
 use super::env::Clock;
 use super::memory::Memory;
+use super::sock::{self, Wish};
 use super::table::{Object, Stream};
 use super::types::{Abi, Errno, Failure, Result, rights};
 use crate::sandbox::wasm::stdio::Input;
@@ -27,6 +32,8 @@ pub(super) struct Wait {
     ready: bool,
     /// Standard input, if it is waited for and has nothing yet.
     input: Option<Input>,
+    /// Is a socket waited for?
+    sockets: bool,
 }
 
 struct Subscription {
@@ -45,6 +52,8 @@ enum Kind {
     },
     /// Standard input that wasn't.
     Input,
+    /// A connection or an open port, which the event loop knows about.
+    Socket { event: Event, fd: u32 },
     /// A subscription that makes no sense.
     Wrong { event: Event, errno: Errno },
 }
@@ -56,6 +65,15 @@ enum Event {
     Clock = 0,
     Read = 1,
     Write = 2,
+}
+
+impl Event {
+    fn wish(self) -> Wish {
+        match self {
+            Self::Write => Wish::Write,
+            Self::Read | Self::Clock => Wish::Read,
+        }
+    }
 }
 
 /// Reads the subscriptions and looks at what is ready.
@@ -80,6 +98,7 @@ pub(super) fn begin(
         deadline: None,
         ready: false,
         input: None,
+        sockets: false,
     };
     for record in records.chunks_exact(size as usize) {
         let kind = match record[8] {
@@ -96,6 +115,7 @@ pub(super) fn begin(
                 };
             }
             Kind::Input => wait.input = Some(guest.streams.stdin.clone()),
+            Kind::Socket { .. } => wait.sockets = true,
             Kind::Ready { .. } | Kind::Wrong { .. } => wait.ready = true,
         }
         wait.subscriptions.push(Subscription {
@@ -175,6 +195,7 @@ fn readable(guest: &mut Guest, fd: u32) -> Kind {
                 hangup: false,
             },
         },
+        Object::Listener(_) | Object::Connection(_) => Kind::Socket { event, fd },
         Object::File(open) if open.file.readable() => match open.file.stat() {
             Ok(stat) => {
                 let bytes = stat.size.saturating_sub(open.position);
@@ -214,6 +235,7 @@ fn writable(guest: &mut Guest, fd: u32) -> Kind {
             bytes: 1,
             hangup: false,
         },
+        Object::Connection(_) => Kind::Socket { event, fd },
         Object::File(open) if open.file.writable() => Kind::Ready {
             event,
             bytes: 1,
@@ -228,10 +250,39 @@ fn writable(guest: &mut Guest, fd: u32) -> Kind {
 
 impl Wait {
     /// Waits until something is ready or due.
-    pub(super) async fn happen(&self) {
-        if self.ready {
-            return;
+    pub(super) async fn happen(&self, caller: &mut Caller<'_, Guest>) {
+        if self.sockets {
+            // Lets the event loop look at them; it has not yet seen one that was only just opened.
+            tokio::task::yield_now().await;
+            if self.ready
+                || self.any_socket(caller.data_mut(), &mut Context::from_waker(Waker::noop()))
+            {
+                return;
+            }
+            return tokio::select! {
+                () = poll_fn(|context| {
+                    if self.any_socket(caller.data_mut(), context) { Poll::Ready(()) } else { Poll::Pending }
+                }) => {}
+                () = self.input_or_deadline() => {}
+            };
         }
+        if !self.ready {
+            self.input_or_deadline().await;
+        }
+    }
+
+    /// Is one of the sockets ready? Those that are not wake the task when they are.
+    fn any_socket(&self, guest: &mut Guest, context: &mut Context<'_>) -> bool {
+        let mut any = false;
+        for subscription in &self.subscriptions {
+            if let Kind::Socket { event, fd } = subscription.kind {
+                any |= sock::poll_ready(guest, fd, event.wish(), context).is_ready();
+            }
+        }
+        any
+    }
+
+    async fn input_or_deadline(&self) {
         match &self.input {
             Some(input) => {
                 tokio::select! {
@@ -270,6 +321,13 @@ impl Wait {
                     (Event::Read, 0, 1, false)
                 }
                 Kind::Input => continue,
+                Kind::Socket { event, fd } => {
+                    let mut context = Context::from_waker(Waker::noop());
+                    if sock::poll_ready(guest, *fd, event.wish(), &mut context).is_pending() {
+                        continue;
+                    }
+                    (*event, 0, 1, false)
+                }
             };
             let mut record = [0; EVENT as usize];
             record[0..8].copy_from_slice(&subscription.userdata.to_le_bytes());

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
+
 use super::super::preopen::Start;
+use super::sock::Listening;
 use super::types::{Errno, Result, fdflags, rights};
 use crate::vfs::{self, DirEntry, Stat, Timestamp};
 
@@ -11,6 +14,8 @@ pub(super) enum Object {
     Stream(Stream),
     File(OpenFile),
     Directory(OpenDirectory),
+    Listener(Listening),
+    Connection(Arc<TcpStream>),
 }
 
 /// A standard stream, by its name: the streams themselves are the guest's, not the descriptor's.
@@ -76,6 +81,24 @@ impl Entry {
         }
     }
 
+    fn listener(listening: Listening) -> Self {
+        Self {
+            object: Object::Listener(listening),
+            flags: 0,
+            rights: rights::LISTENER,
+            inheriting: rights::CONNECTION,
+        }
+    }
+
+    pub(super) fn connection(stream: TcpStream, flags: u16) -> Self {
+        Self {
+            object: Object::Connection(Arc::new(stream)),
+            flags,
+            rights: rights::CONNECTION,
+            inheriting: 0,
+        }
+    }
+
     /// Fails if the guest has given the right up. What it never had is told by the object: a file that wasn't opened
     /// for writing says so itself.
     pub(super) fn require(&self, right: u64) -> Result {
@@ -100,15 +123,20 @@ impl Entry {
 
 /// What a standard stream has for a `filestat`.
 pub(super) fn stream_stat(terminal: bool) -> Stat {
+    nameless(if terminal {
+        vfs::FileKind::CharDevice
+    } else {
+        vfs::FileKind::Fifo
+    })
+}
+
+/// What has no place in a file system has for a `filestat`.
+pub(super) fn nameless(kind: vfs::FileKind) -> Stat {
     let zero = Timestamp::default();
     Stat {
         dev: 0,
         ino: 0,
-        kind: if terminal {
-            vfs::FileKind::CharDevice
-        } else {
-            vfs::FileKind::Fifo
-        },
+        kind,
         mode: 0,
         uid: 0,
         gid: 0,
@@ -127,11 +155,16 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Makes a table with the three standard streams and the directories that the guest finds open.
-    pub(super) fn new(preopens: Vec<(&'static str, Start)>, most: u32) -> Self {
+    /// Makes a table with the three standard streams, and the ports and directories that the guest finds open.
+    pub(super) fn new(
+        listeners: impl Iterator<Item = Listening>,
+        preopens: Vec<(&'static str, Start)>,
+        most: u32,
+    ) -> Self {
         let mut entries: Vec<_> = [Stream::Stdin, Stream::Stdout, Stream::Stderr]
             .map(|stream| Some(Entry::stream(stream)))
             .into();
+        entries.extend(listeners.map(|listening| Some(Entry::listener(listening))));
         entries.extend(
             preopens
                 .into_iter()
@@ -226,7 +259,7 @@ impl Table {
 /// use, because no host has held them to it for years.
 pub(super) fn granted(object: &Object, parent: u64) -> u64 {
     let possible = match object {
-        Object::Stream(_) => 0,
+        Object::Stream(_) | Object::Listener(_) | Object::Connection(_) => 0,
         Object::Directory(_) => rights::DIRECTORY,
         Object::File(open) => {
             let mut possible = rights::FILE;
@@ -265,7 +298,7 @@ mod tests {
 
     #[test]
     fn descriptors_are_bounded_and_reused() {
-        let mut table = Table::new(Vec::new(), 4);
+        let mut table = Table::new(std::iter::empty(), Vec::new(), 4);
         assert_eq!(table.insert(Entry::stream(Stream::Stdin)).expect("room"), 3);
         assert!(!table.has_room());
         assert_eq!(
@@ -284,7 +317,7 @@ mod tests {
 
     #[test]
     fn renumbering_closes_the_target_and_frees_the_source() {
-        let mut table = Table::new(Vec::new(), 8);
+        let mut table = Table::new(std::iter::empty(), Vec::new(), 8);
         table.renumber(2, 2).expect("no change");
         table.renumber(2, 0).expect("both open");
         assert!(matches!(

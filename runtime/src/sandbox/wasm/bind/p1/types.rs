@@ -37,6 +37,8 @@ pub(super) enum Errno {
     Again = 6,
     Badf = 8,
     Busy = 10,
+    Connaborted = 13,
+    Connreset = 15,
     Dquot = 19,
     Exist = 20,
     Fbig = 22,
@@ -51,6 +53,7 @@ pub(super) enum Errno {
     Noent = 44,
     Nomem = 48,
     Nospc = 51,
+    Notconn = 53,
     Notdir = 54,
     Notempty = 55,
     Notsock = 57,
@@ -60,6 +63,7 @@ pub(super) enum Errno {
     Pipe = 64,
     Rofs = 69,
     Spipe = 70,
+    Timedout = 73,
     Txtbsy = 74,
     Xdev = 75,
     Notcapable = 76,
@@ -159,6 +163,8 @@ pub(super) mod rights {
     pub(in super::super) const PATH_REMOVE_DIRECTORY: u64 = 1 << 25;
     pub(in super::super) const PATH_UNLINK_FILE: u64 = 1 << 26;
     pub(in super::super) const POLL_FD_READWRITE: u64 = 1 << 27;
+    pub(in super::super) const SOCK_SHUTDOWN: u64 = 1 << 28;
+    pub(in super::super) const SOCK_ACCEPT: u64 = 1 << 29;
 
     /// What can be done with a regular file.
     pub(in super::super) const FILE: u64 = FD_DATASYNC
@@ -198,6 +204,10 @@ pub(super) mod rights {
     /// What can be done with a standard stream. No seeking: that is how wasi-libc knows a terminal.
     pub(in super::super) const STREAM: u64 =
         FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE;
+    /// What can be done with an open port.
+    pub(in super::super) const LISTENER: u64 = STREAM | SOCK_ACCEPT;
+    /// What can be done with a connection.
+    pub(in super::super) const CONNECTION: u64 = STREAM | FD_READ | FD_WRITE | SOCK_SHUTDOWN;
 }
 
 /// `filetype`.
