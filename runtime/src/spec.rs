@@ -7,6 +7,7 @@ mod listener;
 use std::fs::File;
 use std::sync::Arc;
 
+pub use crate::policy::Limits;
 use crate::policy::Observer;
 use crate::policy::net::NetPolicy;
 pub use listener::{ListenError, Listener, OpenSocket};
@@ -84,27 +85,4 @@ pub enum Output {
     Inherit,
     /// A file or the writing end of a pipe.
     File(Arc<File>),
-}
-
-/// What a guest may use up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// All linear memories together, in bytes. `None` is no limit but WebAssembly's own.
-    pub memory_bytes: Option<u64>,
-    /// Files and directories open at once, standard streams included.
-    pub open_files: u32,
-}
-
-impl Limits {
-    /// Above the 1,024 that a Linux shell gives a program, so that what runs there runs here; below what a host process may hold.
-    pub const DEFAULT_OPEN_FILES: u32 = 4096;
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory_bytes: None,
-            open_files: Self::DEFAULT_OPEN_FILES,
-        }
-    }
 }

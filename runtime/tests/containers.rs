@@ -85,12 +85,7 @@ fn a_container_runs_and_then_has_ended() {
         store.remove(&found, false),
         Err(ContainerError::Running { .. })
     ));
-    owned
-        .finish(&Exit {
-            code: 7,
-            reason: None,
-        })
-        .expect("finish");
+    owned.finish(&Exit::by_itself(7)).expect("finish");
     drop(owned);
     let State::Exited {
         exit,
@@ -100,16 +95,7 @@ fn a_container_runs_and_then_has_ended() {
     else {
         panic!("it has ended");
     };
-    assert_eq!(
-        (exit, started),
-        (
-            Some(Exit {
-                code: 7,
-                reason: None
-            }),
-            1_700_000_001
-        )
-    );
+    assert_eq!((exit, started), (Some(Exit::by_itself(7)), 1_700_000_001));
     assert!(finished.is_some());
     store.remove(&found, false).expect("removed");
     assert!(matches!(
@@ -158,12 +144,7 @@ fn a_name_belongs_to_one_container() {
         1,
         "nothing is left of the second"
     );
-    first
-        .finish(&Exit {
-            code: 0,
-            reason: None,
-        })
-        .expect("finish");
+    first.finish(&Exit::by_itself(0)).expect("finish");
     drop(first);
     assert!(
         store.create_owned(second.clone()).is_err(),
@@ -189,12 +170,7 @@ fn an_ephemeral_container_is_gone_when_it_ends() {
         1,
         "it is listed while it runs"
     );
-    owned
-        .finish(&Exit {
-            code: 0,
-            reason: None,
-        })
-        .expect("finish");
+    owned.finish(&Exit::by_itself(0)).expect("finish");
     drop(owned);
     assert!(store.list().expect("list").containers.is_empty());
     assert_eq!(entries(&upper), [""; 0], "its files are gone at once");
@@ -295,12 +271,7 @@ fn no_depth_of_directories_keeps_a_container_from_going() {
             .expect("write");
         dir = dir.open_dir("d").expect("open");
     }
-    owned
-        .finish(&Exit {
-            code: 0,
-            reason: None,
-        })
-        .expect("finish");
+    owned.finish(&Exit::by_itself(0)).expect("finish");
     assert_eq!(entries(&owned.container.upper_path()), [""; 0]);
 }
 

@@ -2,6 +2,7 @@
 
 use coracle_runtime::container::{PortConfig, State};
 use coracle_runtime::policy::net::Mode;
+use coracle_runtime::policy::quantity::{Cpus, Size};
 use serde_json::{Map, Value, json};
 
 use super::units;
@@ -77,6 +78,10 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value) -> Value {
         "Image": config.image_id,
         "Name": format!("/{}", config.name),
         "HostConfig": {
+            "Memory": config.policy.limits.memory.map_or(0, Size::bytes),
+            "NanoCpus": config.policy.limits.cpus.map_or(0, Cpus::nanos),
+            "PidsLimit": config.policy.limits.processes,
+            "Ulimits": [{ "Name": "nofile", "Soft": config.policy.limits.open_files, "Hard": config.policy.limits.open_files }],
             "AutoRemove": config.auto_remove,
             "ReadonlyRootfs": config.read_only,
             "NetworkMode": network_mode(config.policy.net.mode),
@@ -104,6 +109,7 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value) -> Value {
             "Upper": container.upper_path(),
             "Walls": walls,
             "Network": config.policy.net,
+            "Limits": config.policy.limits,
         },
     })
 }
@@ -183,9 +189,12 @@ fn state(state: &State) -> Value {
         ),
     };
     let time = |seconds: Option<i64>| seconds.map_or_else(|| NEVER.to_owned(), units::rfc3339);
+    let out_of_memory =
+        matches!(state, State::Exited { exit: Some(exit), .. } if exit.out_of_memory);
     json!({
         "Status": super::commands::ps::state(state),
         "Running": matches!(state, State::Running { .. }),
+        "OOMKilled": out_of_memory,
         "Pid": pid,
         "ExitCode": code,
         "Error": error,

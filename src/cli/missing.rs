@@ -1,11 +1,12 @@
 //! What Docker's command line has and this one has not yet, so that who asks for it is told.
 
 /// Commands and flags, and what they are for.
-const FEATURES: [(&[&str], &str); 12] = [
+const FEATURES: [(&[&str], &str); 11] = [
     (
         &[
             "-d",
             "--detach",
+            "--stop-timeout",
             "--restart",
             "create",
             "start",
@@ -29,17 +30,6 @@ const FEATURES: [(&[&str], &str); 12] = [
     (
         &["--dns", "--hostname", "-h", "network"],
         "the network is granted with --allow-connect and --publish",
-    ),
-    (
-        &[
-            "-m",
-            "--memory",
-            "--cpus",
-            "--pids-limit",
-            "--ulimit",
-            "--stop-timeout",
-        ],
-        "there are no limits on memory and time",
     ),
     (
         &["-t", "--tty", "--detach-keys"],
@@ -116,13 +106,7 @@ mod tests {
 
     #[test]
     fn dockers_words_are_known() {
-        for word in [
-            "-d",
-            "--hostname",
-            "--memory <MEMORY>",
-            "logs",
-            "--dns=1.1.1.1",
-        ] {
+        for word in ["-d", "--hostname", "logs", "--dns=1.1.1.1"] {
             assert!(feature(word).is_some(), "{word}");
         }
         assert!(feature("--nonsense").is_none());

@@ -82,6 +82,13 @@ fn usage(mut error: clap::Error) -> Exit {
     use clap::error::{ContextKind, ContextValue};
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
         if let Some(ContextValue::String(word)) = error.get(kind)
+            && let Some(reason) =
+                args::limits::refusal(word.split([' ', '=']).next().unwrap_or(word))
+        {
+            ui::error(&format!("`{word}` has no meaning here: {reason}"), None);
+            return Exit::Engine;
+        }
+        if let Some(ContextValue::String(word)) = error.get(kind)
             && let Some(feature) = missing::feature(word)
         {
             ui::error(&format!("`{word}` is not supported yet: {feature}"), None);

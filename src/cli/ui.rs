@@ -68,9 +68,14 @@ pub(super) fn warning(text: &str) {
     tell(&format!("Warning: {}", sanitize(text)));
 }
 
+/// Returns the line that tells a person what went wrong.
+pub(super) fn error_line(message: &str) -> String {
+    format!("coracle: {}\n", sanitize(message))
+}
+
 /// Tells a person what went wrong, and what to do next.
 pub(super) fn error(message: &str, hint: Option<&str>) {
-    tell(&format!("coracle: {}", sanitize(message)));
+    tell(error_line(message).trim_end());
     if let Some(hint) = hint {
         tell(&format!("Hint: {}", sanitize(hint)));
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use coracle_packager::digest::Digest;
 use coracle_packager::image::Image;
+use coracle_runtime::policy::Limits;
 use coracle_runtime::sandbox::wasm::{LARGEST_PROGRAM, detect};
 use coracle_runtime::vfs::GuestFs;
 
@@ -27,13 +28,13 @@ impl Engine {
             }));
         };
         let (env, cwd) = (spec::env(defaults, &[]), spec::cwd(defaults, None));
-        let compiled =
-            find_program(&fs, program, &env, &cwd).and_then(|mut found| self.compile(&mut found));
+        let compiled = find_program(&fs, program, &env, &cwd)
+            .and_then(|mut found| self.compile(&mut found, &Limits::default()));
         Ok(compiled.err())
     }
 
     /// Compiles a program unless that was done before; says whether it had to. Fills in the digest where it was unknown.
-    pub(super) fn compile(&self, found: &mut Found) -> Result<bool, Error> {
+    pub(super) fn compile(&self, found: &mut Found, limits: &Limits) -> Result<bool, Error> {
         let mut bytes = None;
         let digest = match found.sha256 {
             Some(digest) => digest,
@@ -45,11 +46,12 @@ impl Engine {
             program: found.path.clone(),
             source,
         };
-        if self.wasm()?.is_prepared(&digest).map_err(wrong)? {
+        let engine = self.wasm_for(limits)?;
+        if engine.is_prepared(&digest).map_err(wrong)? {
             return Ok(false);
         }
         let bytes = bytes.map_or_else(|| read_whole(found), Ok)?;
-        self.wasm()?.prepare(&digest, &bytes).map_err(wrong)?;
+        engine.prepare(&digest, &bytes).map_err(wrong)?;
         Ok(true)
     }
 }

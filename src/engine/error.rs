@@ -92,6 +92,14 @@ pub enum Error {
         /// What the guest's file system says.
         source: Errno,
     },
+    /// A limit that this process cannot be held to.
+    #[error("{doing}")]
+    Limit {
+        /// What we were doing.
+        doing: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// A file operation of the engine failed.
     #[error("{doing} {path}")]
     File {
@@ -259,6 +267,7 @@ impl Error {
             Self::Store(StoreError::Layout { path, .. }) => format!("if nothing but Coracle writes there, delete {}: it is made again", path.display()),
             Self::Archive { source, .. } => return source.hint().map(str::to_owned),
             Self::Run(RunError::NoPort { .. }) => "publish one, such as `-p 8080:80`; which port of the container it is called makes no difference".to_owned(),
+            Self::Run(RunError::MemoryLimit { .. }) => "give it more with --memory".to_owned(),
             Self::Build(error) => return error.hint(),
             Self::Registry(error) => return error.hint(),
             _ => return None,

@@ -301,6 +301,7 @@ impl Engine {
             self.layers
                 .collect_garbage(&needed.chains, &needed.diff_ids)?;
             self.wasm()?.keep(&needed.programs)?;
+            self.metered_wasm()?.keep(&needed.programs)?;
         }
         Ok(())
     }

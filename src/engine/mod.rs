@@ -32,7 +32,8 @@ use coracle_packager::layer::LayerStore;
 use coracle_packager::platform::Platform;
 use coracle_packager::store::Store;
 use coracle_runtime::container::ContainerStore;
-use coracle_runtime::sandbox::wasm::WasmEngine;
+use coracle_runtime::policy::Limits;
+use coracle_runtime::sandbox::wasm::{LoadError, WasmEngine};
 
 pub use archives::{ArchiveForm, LoadedImage, SaveTo};
 pub use build::{BuildImage, BuiltImage, open_context};
@@ -53,6 +54,7 @@ pub struct Engine {
     containers: ContainerStore,
     host: Platform,
     wasm: OnceLock<WasmEngine>,
+    metered_wasm: OnceLock<WasmEngine>,
 }
 
 impl Engine {
@@ -74,6 +76,7 @@ impl Engine {
             containers: ContainerStore::new(&root),
             host: Platform::host(),
             wasm: OnceLock::new(),
+            metered_wasm: OnceLock::new(),
             root,
         })
     }
@@ -85,12 +88,37 @@ impl Engine {
 
     /// Returns the WebAssembly engine, made on first use: most commands need none.
     fn wasm(&self) -> Result<&WasmEngine, Error> {
-        if let Some(engine) = self.wasm.get() {
-            return Ok(engine);
-        }
-        let engine = WasmEngine::new(&self.root.join("compiled"))?;
-        Ok(self.wasm.get_or_init(|| engine))
+        made_once(&self.wasm, || WasmEngine::new(&self.compiled()))
     }
+
+    /// Returns the WebAssembly engine for programs that count their instructions.
+    fn metered_wasm(&self) -> Result<&WasmEngine, Error> {
+        made_once(&self.metered_wasm, || WasmEngine::metered(&self.compiled()))
+    }
+
+    /// Returns the engine for a program with these limits.
+    fn wasm_for(&self, limits: &Limits) -> Result<&WasmEngine, Error> {
+        if limits.fuel.is_some() {
+            self.metered_wasm()
+        } else {
+            self.wasm()
+        }
+    }
+
+    fn compiled(&self) -> PathBuf {
+        self.root.join("compiled")
+    }
+}
+
+fn made_once(
+    place: &OnceLock<WasmEngine>,
+    make: impl FnOnce() -> Result<WasmEngine, LoadError>,
+) -> Result<&WasmEngine, Error> {
+    if let Some(engine) = place.get() {
+        return Ok(engine);
+    }
+    let engine = make()?;
+    Ok(place.get_or_init(|| engine))
 }
 
 /// Returns the time in seconds since 1970; 0 on a machine whose clock stands before that.

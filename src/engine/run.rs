@@ -14,11 +14,11 @@ use cap_std::fs::Dir;
 use coracle_packager::image::Image;
 use coracle_packager::layer::Rootfs;
 use coracle_runtime::container::{ContainerConfig, Exit, Id, MountConfig, Name, Owned};
-use coracle_runtime::policy::Policy;
+use coracle_runtime::policy::{Limits, Policy};
 use coracle_runtime::sandbox::wall::{self, Place, WallSpec};
 use coracle_runtime::sandbox::wasm::{self, Outcome};
 use coracle_runtime::spec::{ContainerSpec, Listener, Stdin};
-use coracle_runtime::sys;
+use coracle_runtime::sys::{self, Ending};
 use coracle_runtime::vfs::{
     Access, Errno, File, FileKind, GuestFs, GuestFsBuilder, MountSource, Node, OpenOptions,
 };
@@ -55,6 +55,10 @@ pub struct RunContainer {
     pub read_only: bool,
     /// What it may do with the network.
     pub network: NetworkRequest,
+    /// What it may use up.
+    pub limits: Limits,
+    /// Makes of a reason the line that tells it on standard error, where the process is ended before it could return one.
+    pub farewell: Option<fn(&str) -> String>,
 }
 
 /// A container that is ready to be created and started.
@@ -64,6 +68,7 @@ pub struct Prepared {
     mounts: Vec<MountSource>,
     listeners: Vec<Listener>,
     program: Found,
+    farewell: Option<fn(&str) -> String>,
     /// Had the program to be compiled? Then this process has threads, and cannot raise the second wall any more.
     pub compiled: bool,
 }
@@ -82,6 +87,7 @@ impl Engine {
             .map(open_mount)
             .collect::<Result<Vec<_>, _>>()?;
         let network = network::open(image, std::mem::take(&mut request.network))?;
+        let farewell = request.farewell;
         let mut config = freeze(image, request)?;
         config.policy.net = network.policy;
         config.ports = network.ports;
@@ -103,7 +109,7 @@ impl Engine {
             .map(|pair| split(pair))
             .collect::<Vec<_>>();
         let mut program = find_program(&view, &config.args[0], &env, &config.cwd)?;
-        let compiled = self.compile(&mut program)?;
+        let compiled = self.compile(&mut program, &config.policy.limits)?;
         tracing::debug!(program = program.path, compiled, "found the program");
         Ok(Prepared {
             config,
@@ -111,6 +117,7 @@ impl Engine {
             mounts,
             listeners: network.listeners,
             program,
+            farewell,
             compiled,
         })
     }
@@ -131,10 +138,13 @@ impl Engine {
             mounts,
             listeners,
             program,
+            farewell,
             ..
         } = prepared;
         let mut owned = self.containers.create_owned(config)?;
-        let result = self.start(lower, mounts, listeners, &program, &mut owned, ended);
+        let limits = owned.container.config.policy.limits;
+        let result = limit_process(&limits, &owned, farewell)
+            .and_then(|()| self.start(lower, mounts, listeners, &program, &mut owned, ended));
         if let Err(error) = &result {
             owned.finish(&Exit::because(
                 error.kind().exit_code(),
@@ -192,6 +202,7 @@ impl Engine {
             drain_on_signals: true,
             net: config.policy.net,
             listeners,
+            limits: config.policy.limits,
             ..ContainerSpec::new(&program.path)
         };
         // Both closures write to the record, one after the other.
@@ -211,7 +222,13 @@ impl Engine {
                 ended(&exit);
             }
         };
-        let outcome = wasm::run_then(self.wasm()?, fs, &spec, &mut raise, &mut record)?;
+        let outcome = wasm::run_then(
+            self.wasm_for(&config.policy.limits)?,
+            fs,
+            &spec,
+            &mut raise,
+            &mut record,
+        )?;
         recorded?;
         Ok(exit_of(&outcome))
     }
@@ -304,7 +321,10 @@ fn freeze(image: &Image, request: RunContainer) -> Result<ContainerConfig, Error
         cwd: spec::cwd(defaults, request.cwd.as_deref()),
         mounts: request.mounts,
         open_stdin: request.open_stdin,
-        policy: Policy::default(),
+        policy: Policy {
+            limits: request.limits,
+            ..Policy::default()
+        },
         ports: Vec::new(),
         labels: spec::labels(defaults, &request.labels),
     })
@@ -420,15 +440,54 @@ pub(super) fn find_program(
 
 fn exit_of(outcome: &Outcome) -> Exit {
     match outcome {
-        Outcome::Exited(code) => Exit {
-            code: *code,
-            reason: None,
-        },
+        Outcome::Exited(code) => Exit::by_itself(*code),
         Outcome::Trapped { message } => {
             Exit::because(outcome.code(), &format!("the guest trapped: {message}"))
         }
+        Outcome::OutOfMemory { .. } => Exit {
+            out_of_memory: true,
+            ..Exit::because(
+                outcome.code(),
+                "the guest needed more memory than its limit",
+            )
+        },
+        Outcome::OutOfFuel => Exit::because(
+            outcome.code(),
+            "the guest has used up the instructions it was given",
+        ),
         Outcome::Interrupted => Exit::because(outcome.code(), "the guest was interrupted"),
     }
+}
+
+/// Sets what the process itself is held to, while it may still do so.
+fn limit_process(
+    limits: &Limits,
+    owned: &Owned,
+    farewell: Option<fn(&str) -> String>,
+) -> Result<(), Error> {
+    let failed = |doing| move |source| Error::Limit { doing, source };
+    if limits.open_files > Limits::DEFAULT_OPEN_FILES {
+        // A few more are the engine's own.
+        sys::allow_open_files(limits.open_files.saturating_add(64))
+            .map_err(failed("allowing so many open files"))?;
+    }
+    if let Some(timeout) = limits.timeout {
+        let exit = Exit::because(
+            Outcome::TIMED_OUT,
+            &format!("the guest's time of {timeout} is over"),
+        );
+        let message = farewell.zip(exit.reason.as_deref());
+        let ending = Ending {
+            code: exit.code,
+            record: exit.to_line(),
+            message: message
+                .map(|(line, reason)| line(reason).into_bytes())
+                .unwrap_or_default(),
+        };
+        sys::end_after(timeout.duration(), owned.record.file(), ending)
+            .map_err(failed("setting a timer for the guest"))?;
+    }
+    Ok(())
 }
 
 /// Says how a container ended whose process was asked to end.

@@ -29,6 +29,7 @@ mod images;
 mod inspect;
 mod invalid;
 mod kills;
+mod limits;
 mod network;
 mod repair;
 mod run;

@@ -23,11 +23,27 @@ pub struct Exit {
     /// Why it ended, where the guest's own exit code does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Did it end for want of memory, because its limit was reached?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub out_of_memory: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Exit {
     /// Longest reason that is kept, in bytes of UTF-8.
     const LONGEST_REASON: usize = 1024;
+
+    /// Makes the exit of a guest that ended by itself.
+    pub fn by_itself(code: u8) -> Self {
+        Self {
+            code,
+            reason: None,
+            out_of_memory: false,
+        }
+    }
 
     /// Makes an exit with a reason; an overlong reason is cut.
     pub fn because(code: u8, reason: &str) -> Self {
@@ -38,6 +54,7 @@ impl Exit {
         Self {
             code,
             reason: Some(reason[..end].to_owned()),
+            out_of_memory: false,
         }
     }
 

@@ -11,8 +11,10 @@
 //! | `document` | reading policies from files and labels |
 //! | `fs`, `name` | grants of files, variables and interfaces |
 //! | [`interface`] | which class of grant an import of a program needs |
+//! | [`limits`] | what a guest may use up |
 //! | [`net`] | connecting, looking up names, listening |
 //! | `observer`, [`record`] | who is told what a guest used and was refused |
+//! | [`quantity`] | sizes, shares of a processor and lengths of time, as people write them |
 //! | [`request`] | what an image asks for, and what an upgrade asks for anew |
 
 mod capability;
@@ -20,9 +22,11 @@ pub mod ceiling;
 mod document;
 mod fs;
 pub mod interface;
+pub mod limits;
 mod name;
 pub mod net;
 mod observer;
+pub mod quantity;
 pub mod record;
 pub mod request;
 
@@ -34,6 +38,7 @@ pub use capability::{Capability, Class, Protocol};
 pub use ceiling::{Ceiling, Deny, Refusal};
 pub use document::{DocumentError, InvalidGrant, LARGEST_DOCUMENT};
 pub use fs::{FsAccess, FsGrant, HostPath};
+pub use limits::Limits;
 pub use name::{EnvGrant, NamePrefix};
 pub use net::NetPolicy;
 pub use observer::Observer;
@@ -95,6 +100,9 @@ pub struct Policy {
     /// Does the guest get nothing but what is named: not the image's environment, and no place to write?
     #[serde(skip_serializing_if = "is_default")]
     pub strict: bool,
+    /// What the guest may use up.
+    #[serde(skip_serializing_if = "is_default")]
+    pub limits: Limits,
     /// Must the second wall stand?
     #[serde(skip_serializing_if = "is_default")]
     pub second_wall: SecondWall,

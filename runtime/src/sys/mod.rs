@@ -3,6 +3,7 @@
 //! Each platform's folder has the same functions under the same names. What a platform cannot do is said in the result,
 //! never left out in silence.
 
+mod ending;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(not(target_os = "linux"))]
@@ -20,9 +21,10 @@ use linux as platform;
 #[cfg(not(target_os = "linux"))]
 use other as platform;
 
+pub use ending::Ending;
 pub use platform::{
-    MappedFile, close_inherited_files, create_private_dir_all, end_on_signals, exit_now, is_root,
-    kill, restrict, ring_on_signals,
+    MappedFile, allow_open_files, close_inherited_files, create_private_dir_all, end_after,
+    end_on_signals, exit_now, is_root, kill, restrict, ring_on_signals, step_epochs,
 };
 #[cfg(unix)]
 pub use readiness::{Readiness, is_readable};

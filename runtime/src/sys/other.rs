@@ -1,10 +1,13 @@
 //! macOS, Windows and the rest: the first wall only.
 
 use std::fs::File;
-use std::io::{self, PipeWriter, Read};
+use std::io::{self, PipeWriter, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
-use super::{Applied, Reach, RestrictError, Restricted};
+use wasmtime::Engine;
+
+use super::{Applied, Ending, Reach, RestrictError, Restricted};
 
 /// The bytes of a file that does not change. Read into memory here; Linux maps them.
 #[derive(Debug)]
@@ -79,6 +82,49 @@ pub fn end_on_signals(_file: &File, _record: impl Fn(i32) -> Vec<u8>) -> io::Res
 ///
 /// None here.
 pub fn ring_on_signals(_bell: PipeWriter) -> io::Result<()> {
+    Ok(())
+}
+
+/// Ends this process when so much time has passed: writes the record to `file` and the message to standard error.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn end_after(time: Duration, file: &File, ending: Ending) -> io::Result<()> {
+    let mut file = file.try_clone()?;
+    std::thread::Builder::new().spawn(move || {
+        std::thread::sleep(time);
+        // Nothing else is left to do if they cannot be written.
+        file.write_all(&ending.record).ok();
+        io::stderr().write_all(&ending.message).ok();
+        exit_now(ending.code.into())
+    })?;
+    Ok(())
+}
+
+/// Makes the engine's epoch go on by one from time to time, so that guests are asked for an account.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn step_epochs(engine: &Engine, every: Duration) -> io::Result<()> {
+    let engine = engine.weak();
+    std::thread::Builder::new().spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(every);
+        }
+    })?;
+    Ok(())
+}
+
+/// Leaves the system's bound on open files as it is: it is far above what a guest may have.
+///
+/// # Errors
+///
+/// None here.
+pub fn allow_open_files(_count: u32) -> io::Result<()> {
     Ok(())
 }
 

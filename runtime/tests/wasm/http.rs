@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use coracle_runtime::policy::quantity::Size;
 use coracle_runtime::sandbox::wasm::{Drain, Interrupt, Outcome};
 use coracle_runtime::spec::{ContainerSpec, Listener};
 
@@ -171,7 +172,7 @@ fn bodies_pass_chunk_by_chunk_in_both_directions() {
 fn large_bodies_need_no_large_memory() {
     const SIZE: usize = 64 << 20;
     // The guest has one page and a heap of 1 MiB: it could not hold them.
-    let service = Service::with(|spec| spec.limits.memory_bytes = Some(4 << 20));
+    let service = Service::with(|spec| spec.limits.memory = Some(Size::from_bytes(4 << 20)));
     let mut stream = service.connect();
     let head = format!(
         "POST /bytes HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {SIZE}\r\n\r\n"
@@ -318,8 +319,8 @@ fn two_clients_are_served_at_once() {
 
 #[test]
 fn each_request_has_the_memory_limit() {
-    let grown = |limit| {
-        let service = Service::with(move |spec| spec.limits.memory_bytes = limit);
+    let grown = |limit: Option<u64>| {
+        let service = Service::with(move |spec| spec.limits.memory = limit.map(Size::from_bytes));
         let answers = [service.get("/grow"), service.get("/grow")];
         assert_eq!(service.end().code(), 0);
         answers.map(|answer| body(&answer).to_owned())

@@ -2,5 +2,6 @@
 
 pub(super) mod env;
 pub(super) mod labels;
+pub(super) mod limits;
 pub(super) mod mount;
 pub(super) mod network;

@@ -7,7 +7,7 @@ use coracle_packager::image::Image;
 use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
 
-use super::super::args::{env, labels, mount, network};
+use super::super::args::{env, labels, limits, mount, network};
 use super::super::error::Failure;
 use super::super::{Exit, ui};
 use crate::engine::{self, Engine, RunContainer};
@@ -47,6 +47,8 @@ pub(in super::super) struct Args {
     /// Let the guest change only what was mounted
     #[arg(long)]
     read_only: bool,
+    #[command(flatten)]
+    limits: limits::LimitArgs,
     /// Choose the image's entry for this platform
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
@@ -78,6 +80,7 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
     let env = env::resolve(&args.env, |name| std::env::var_os(name))?;
     let labels = labels::parse(&args.labels)?;
     let network = network::parse(&args.network)?;
+    let limits = args.limits.resolve()?;
     if let Some(dir) = args.workdir.as_deref().filter(|dir| !dir.starts_with('/')) {
         return Err(Failure::usage(format!(
             "the working directory '{dir}' is invalid, it needs to be an absolute path"
@@ -99,6 +102,8 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
             auto_remove: args.rm,
             read_only: args.read_only,
             network,
+            limits,
+            farewell: Some(ui::error_line),
         },
     )?;
     if found.fetched || prepared.compiled {

@@ -22,8 +22,11 @@ const HOST_STACK: usize = 2 << 20;
 /// Below this limit of addresses, in bytes, memories are reserved small: sixteen of the usual 4 GiB reservations and the
 /// process itself would not fit. Programs of several modules have that many.
 const AMPLE_ADDRESSES: u64 = 64 << 30;
-/// What a memory reserves under a limit, and by how much it grows in place before it is moved, in bytes.
+/// What a memory reserves under a limit, in bytes.
 const SMALL_RESERVATION: u64 = 16 << 20;
+/// A memory that outgrows this is moved to a place with room to grow by one part in so many of all addresses. Each move copies
+/// it: small steps would make a program crawl that grows to hundreds of megabytes page by page.
+const GROWTHS: u64 = 16;
 /// The unmapped region behind such a memory, in bytes.
 const SMALL_GUARD: u64 = 64 << 10;
 
@@ -31,6 +34,7 @@ const SMALL_GUARD: u64 = 64 << 10;
 pub struct WasmEngine {
     engine: Engine,
     cache: Cache,
+    metering: Metering,
     interrupt: OnceLock<Interrupt>,
     drain: OnceLock<Drain>,
 }
@@ -41,11 +45,25 @@ impl WasmEngine {
     /// # Errors
     /// [`LoadError::Engine`] when the settings don't fit this machine.
     pub fn new(cache: &Path) -> Result<Self, LoadError> {
-        let engine = engine(Compiler::None)?;
+        Self::with(cache, Metering::Off)
+    }
+
+    /// Makes an engine whose guests count their instructions, for those that have a limit on them. That takes other code,
+    /// which is kept beside the usual one.
+    ///
+    /// # Errors
+    /// As [`WasmEngine::new`].
+    pub fn metered(cache: &Path) -> Result<Self, LoadError> {
+        Self::with(cache, Metering::On)
+    }
+
+    fn with(cache: &Path, metering: Metering) -> Result<Self, LoadError> {
+        let engine = engine(Compiler::None, metering)?;
         let cache = Cache::new(cache, &engine);
         Ok(Self {
             engine,
             cache,
+            metering,
             interrupt: OnceLock::new(),
             drain: OnceLock::new(),
         })
@@ -166,7 +184,7 @@ impl WasmEngine {
                 want: hex(sha256),
             });
         }
-        let engine = engine(compiler)?;
+        let engine = engine(compiler, self.metering)?;
         let (what, code) = match kind {
             WasmKind::Module => ("module", engine.precompile_module(wasm)),
             WasmKind::Component => ("component", engine.precompile_component(wasm)),
@@ -190,19 +208,27 @@ enum Compiler {
     Parallel,
 }
 
-fn engine(compiler: Compiler) -> Result<Engine, LoadError> {
-    let small = host::address_space().is_some_and(|limit| limit < AMPLE_ADDRESSES);
-    let mut config = config(small);
+/// Does compiled code count its instructions? It is slower then.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Metering {
+    Off,
+    On,
+}
+
+fn engine(compiler: Compiler, metering: Metering) -> Result<Engine, LoadError> {
+    let mut config = config(host::address_space());
     config
         .enable_compiler(compiler != Compiler::None)
-        .parallel_compilation(compiler == Compiler::Parallel);
+        .parallel_compilation(compiler == Compiler::Parallel)
+        .consume_fuel(metering == Metering::On);
     Engine::new(&config).map_err(|error| LoadError::Engine {
         detail: format!("{error:#}"),
     })
 }
 
-/// The settings. WebAssembly's proposals stay as wasmtime has them; the rest is for a short start.
-fn config(small: bool) -> Config {
+/// The settings, for a process that may use so many bytes of addresses. WebAssembly's proposals stay as wasmtime has them;
+/// the rest is for a short start.
+fn config(address_space: Option<u64>) -> Config {
     let mut config = Config::new();
     config
         // So that a limit or a signal can end a guest that never calls the host.
@@ -217,10 +243,10 @@ fn config(small: bool) -> Config {
         .native_unwind_info(cfg!(windows))
         // Only components of WASI 0.3 use it, and they are not bound yet.
         .concurrency_support(false);
-    if small {
+    if let Some(limit) = address_space.filter(|limit| *limit < AMPLE_ADDRESSES) {
         config
             .memory_reservation(SMALL_RESERVATION)
-            .memory_reservation_for_growth(SMALL_RESERVATION)
+            .memory_reservation_for_growth((limit / GROWTHS).max(SMALL_RESERVATION))
             .memory_guard_size(SMALL_GUARD);
     }
     config

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::program::LARGEST_PROGRAM;
+use crate::policy::quantity::Size;
 use crate::vfs::Errno;
 
 /// Why a program could not be compiled or its compiled code not be loaded.
@@ -142,6 +143,14 @@ pub enum RunError {
         path: String,
         /// What wasmtime says.
         detail: String,
+    },
+    /// The program's memory is larger from the start than it may be.
+    #[error("program \"{path}\" needs more memory to start than its limit of {limit}")]
+    MemoryLimit {
+        /// Its path in the guest.
+        path: String,
+        /// The limit.
+        limit: Size,
     },
     /// The host failed, not the guest.
     #[error("{doing}")]

@@ -17,6 +17,13 @@ pub enum Outcome {
     },
     /// [`Interrupt::raise`](super::Interrupt::raise) ended it.
     Interrupted,
+    /// It asked for more memory than its limit allows, did not get it, and ended by a trap or with a code that says failure.
+    OutOfMemory {
+        /// [`Outcome::INTERRUPTED`] if it trapped, as Docker has it for a program that was killed; else the guest's own.
+        code: u8,
+    },
+    /// It has executed as many instructions as it was given.
+    OutOfFuel,
 }
 
 impl Outcome {
@@ -24,6 +31,22 @@ impl Outcome {
     pub const TRAPPED: u8 = 134;
     /// The exit code of an interrupted guest, where the caller knows no better: that of a program that was killed (128 + SIGKILL).
     pub const INTERRUPTED: u8 = 137;
+    /// The exit code of a guest that has used up its instructions: that of a native program whose processor time is over
+    /// (128 + SIGXCPU).
+    pub const OUT_OF_FUEL: u8 = 152;
+    /// The exit code of a guest whose time is over: that of timeout(1).
+    pub const TIMED_OUT: u8 = 124;
+
+    /// Says the same of a guest that was refused memory before it ended so.
+    pub(super) fn after_refused_memory(self) -> Self {
+        match self {
+            Self::Trapped { .. } => Self::OutOfMemory {
+                code: Self::INTERRUPTED,
+            },
+            Self::Exited(code) if code != 0 => Self::OutOfMemory { code },
+            other => other,
+        }
+    }
 
     /// Returns the exit code that a command line shows for it.
     pub fn code(&self) -> u8 {
@@ -31,6 +54,8 @@ impl Outcome {
             Self::Exited(code) => *code,
             Self::Trapped { .. } => Self::TRAPPED,
             Self::Interrupted => Self::INTERRUPTED,
+            Self::OutOfMemory { code } => *code,
+            Self::OutOfFuel => Self::OUT_OF_FUEL,
         }
     }
 }
@@ -73,6 +98,9 @@ pub(super) fn outcome(error: &wasmtime::Error) -> Outcome {
     {
         return Outcome::Interrupted;
     }
+    if error.downcast_ref() == Some(&Trap::OutOfFuel) {
+        return Outcome::OutOfFuel;
+    }
     let message = match error.downcast_ref::<Trap>() {
         Some(trap) => trap
             .to_string()
@@ -103,5 +131,20 @@ mod tests {
             }
         );
         assert_eq!(trapped.code(), 134);
+        let fuel = outcome(&Trap::OutOfFuel.into());
+        assert_eq!((fuel.code(), fuel), (152, Outcome::OutOfFuel));
+    }
+
+    #[test]
+    fn only_a_failure_after_refused_memory_is_blamed_on_it() {
+        let trapped = Outcome::Trapped {
+            message: "unreachable".to_owned(),
+        };
+        for (ended, code) in [(trapped, 137), (Outcome::Exited(3), 3)] {
+            assert_eq!(ended.after_refused_memory(), Outcome::OutOfMemory { code });
+        }
+        for other in [Outcome::Exited(0), Outcome::Interrupted, Outcome::OutOfFuel] {
+            assert_eq!(other.clone().after_refused_memory(), other);
+        }
     }
 }

@@ -12,6 +12,7 @@
 //! | `stdio` | standard streams, byte for byte |
 //! | `host` | what differs between systems |
 //! | [`interrupt`] | stopping a guest from outside, even from a signal handler |
+//! | `limits`, `throttle` | what a guest may use up |
 //! | [`exit`] | how a run ended |
 
 mod bind;
@@ -27,6 +28,7 @@ mod limits;
 pub mod program;
 pub mod run;
 mod stdio;
+mod throttle;
 
 pub use cache::{CheckedCode, DamagedCode};
 pub use engine::WasmEngine;

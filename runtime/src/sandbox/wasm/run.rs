@@ -3,6 +3,7 @@
 //! The order matters. Before the second wall: the program's compiled code is mapped (afterwards nothing may become
 //! executable), random generators are seeded, directories are opened. After it: linker, event loop, store, guest.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
@@ -20,8 +21,11 @@ use super::error::{LoadError, RunError};
 use super::exit::{Interrupted, Outcome, outcome};
 use super::http;
 use super::interrupt::Interrupt;
+use super::limits::{Limiter, host_buffer};
 use super::program::{LARGEST_PROGRAM, Program};
+use super::throttle::{self, Throttle};
 use crate::spec::ContainerSpec;
+use crate::sys;
 use crate::vfs::{Errno, GuestFs, Node, OpenOptions};
 
 /// The entry point of a module.
@@ -75,12 +79,25 @@ where
         engine,
         spec,
         interrupt: engine.armed(),
+        throttle: Cell::new(open_account(engine, spec)?),
     };
     let mut wall = || wall().map_err(|error| RunError::Wall(error.into()));
     match program {
         Program::Module(module) => job.module(&module, preopens, &mut wall, ended),
         Program::Component(component) => job.component(&component, preopens, &mut wall, ended),
     }
+}
+
+/// Has the guest's processor time counted, if it is limited. Before the second wall, behind which no timer can be set.
+fn open_account(engine: &WasmEngine, spec: &ContainerSpec) -> Result<Option<Throttle>, RunError> {
+    let throttle = Throttle::new(spec.limits.cpus)?;
+    if throttle.is_some() {
+        sys::step_epochs(engine.engine(), throttle::STEP).map_err(|source| RunError::Host {
+            doing: "setting a timer for the guest's processor time",
+            source,
+        })?;
+    }
+    Ok(throttle)
 }
 
 fn check(spec: &ContainerSpec) -> Result<(), RunError> {
@@ -174,6 +191,7 @@ struct Job<'a> {
     engine: &'a WasmEngine,
     spec: &'a ContainerSpec,
     interrupt: Option<Interrupt>,
+    throttle: Cell<Option<Throttle>>,
 }
 
 impl Job<'_> {
@@ -204,11 +222,11 @@ impl Job<'_> {
         let mut linker = Linker::new(self.engine.engine());
         p1::link(&mut linker, module, !self.spec.listeners.is_empty())
             .map_err(|error| self.start(&error))?;
-        let mut store = self.store(guest, |guest| &mut guest.limiter);
+        let mut store = self.store(guest, |guest| &mut guest.limiter)?;
         let outcome = self.drive(async {
             let instance = match linker.instantiate_async(&mut store, module).await {
                 Ok(instance) => instance,
-                Err(error) => return self.instantiation(&error),
+                Err(error) => return self.instantiation(&error, &store.data().limiter),
             };
             store.data_mut().memory = instance.get_memory(&mut store, "memory");
             let start = instance
@@ -219,6 +237,7 @@ impl Job<'_> {
                 Err(error) => outcome(&error),
             })
         })?;
+        let outcome = blame(outcome, &store.data().limiter);
         ended(&outcome);
         Ok(outcome)
     }
@@ -255,11 +274,12 @@ impl Job<'_> {
             .instantiate_pre(component)
             .and_then(CommandPre::new)
             .map_err(|error| self.start(&error))?;
-        let mut store = self.store(guest, |guest| &mut guest.limiter);
+        let mut store = self.store(guest, |guest| &mut guest.limiter)?;
+        store.set_hostcall_fuel(host_buffer(&self.spec.limits));
         let outcome = self.drive(async {
             let command = match command.instantiate_async(&mut store).await {
                 Ok(command) => command,
-                Err(error) => return self.instantiation(&error),
+                Err(error) => return self.instantiation(&error, &store.data().limiter),
             };
             Ok(match command.wasi_cli_run().call_run(&mut store).await {
                 Ok(Ok(())) => Outcome::Exited(0),
@@ -267,6 +287,7 @@ impl Job<'_> {
                 Err(error) => outcome(&error),
             })
         })?;
+        let outcome = blame(outcome, &store.data().limiter);
         ended(&outcome);
         Ok(outcome)
     }
@@ -306,22 +327,31 @@ impl Job<'_> {
     fn store<T: Send + 'static>(
         &self,
         guest: T,
-        limiter: impl Fn(&mut T) -> &mut super::limits::Limiter + Send + Sync + 'static,
-    ) -> Store<T> {
+        limiter: impl Fn(&mut T) -> &mut Limiter + Send + Sync + 'static,
+    ) -> Result<Store<T>, RunError> {
         let mut store = Store::new(self.engine.engine(), guest);
         store.limiter(move |guest| limiter(guest));
-        // One step of the epoch asks the callback; without an interrupt nobody makes a step.
+        if let Some(fuel) = self.spec.limits.fuel {
+            store.set_fuel(fuel).map_err(|error| self.start(&error))?;
+        }
+        // One step of the epoch asks the callback; without an interrupt and a limit nobody makes a step.
         store.set_epoch_deadline(1);
-        if let Some(interrupt) = self.interrupt.clone() {
+        let interrupt = self.interrupt.clone();
+        let mut throttle = self.throttle.take();
+        if interrupt.is_some() || throttle.is_some() {
             store.epoch_deadline_callback(move |_| {
-                if interrupt.is_raised() {
-                    Err(Interrupted.into())
-                } else {
-                    Ok(UpdateDeadline::Continue(1))
+                if interrupt.as_ref().is_some_and(Interrupt::is_raised) {
+                    return Err(Interrupted.into());
                 }
+                let owed = throttle.as_mut().map(Throttle::settle).unwrap_or_default();
+                Ok(if owed.is_zero() {
+                    UpdateDeadline::Continue(1)
+                } else {
+                    UpdateDeadline::YieldCustom(1, Box::pin(tokio::time::sleep(owed)))
+                })
             });
         }
-        store
+        Ok(store)
     }
 
     /// Drives a guest to its end, or until it is interrupted.
@@ -349,12 +379,24 @@ impl Job<'_> {
     }
 
     /// Tells a guest that ended while it was set up (a module may have a start function) from one that can't be.
-    fn instantiation(&self, error: &wasmtime::Error) -> Result<Outcome, RunError> {
-        match outcome(error) {
-            Outcome::Trapped { .. } if error.downcast_ref::<wasmtime::Trap>().is_none() => {
-                Err(self.start(error))
+    fn instantiation(
+        &self,
+        error: &wasmtime::Error,
+        limiter: &Limiter,
+    ) -> Result<Outcome, RunError> {
+        match (outcome(error), self.spec.limits.memory) {
+            (Outcome::Trapped { .. }, limit)
+                if error.downcast_ref::<wasmtime::Trap>().is_none() =>
+            {
+                match limit.filter(|_| limiter.has_refused()) {
+                    Some(limit) => Err(RunError::MemoryLimit {
+                        path: self.spec.program.clone(),
+                        limit,
+                    }),
+                    None => Err(self.start(error)),
+                }
             }
-            outcome => Ok(outcome),
+            (outcome, _) => Ok(outcome),
         }
     }
 
@@ -386,6 +428,15 @@ impl Job<'_> {
             path: self.spec.program.clone(),
             detail: format!("{error:#}"),
         }
+    }
+}
+
+/// Says whether a guest ended because it was refused memory.
+fn blame(outcome: Outcome, limiter: &Limiter) -> Outcome {
+    if limiter.has_refused() {
+        outcome.after_refused_memory()
+    } else {
+        outcome
     }
 }
 

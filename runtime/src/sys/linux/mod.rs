@@ -11,7 +11,16 @@ mod seccomp;
 #[expect(unsafe_code, reason = "sigaction, and what a handler may call")]
 mod signals;
 
+#[expect(
+    unsafe_code,
+    reason = "setitimer, sigaction, and what a handler may call"
+)]
+mod timers;
+
 pub use mapped_file::MappedFile;
-pub use process::{close_inherited_files, create_private_dir_all, exit_now, is_root, kill};
+pub use process::{
+    allow_open_files, close_inherited_files, create_private_dir_all, exit_now, is_root, kill,
+};
 pub use restrict::restrict;
 pub use signals::{end_on_signals, ring_on_signals};
+pub use timers::{end_after, step_epochs};

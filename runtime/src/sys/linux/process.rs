@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 /// Ends the process now, all of its threads with it: no exit handlers, no destructors, no flushing.
 ///
 /// Whatever is buffered must have been flushed before. A thread that waits for standard input cannot hold it up.
@@ -31,6 +33,23 @@ pub fn kill(pid: u32) -> io::Result<()> {
         rustix::io::Errno::SRCH => io::ErrorKind::NotFound.into(),
         error => error.into(),
     })
+}
+
+/// Lets this process have so many files open, if it may raise its own limit that far; else as many as it may.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn allow_open_files(count: u32) -> io::Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = limit
+        .maximum
+        .map_or(u64::from(count), |most| most.min(count.into()));
+    if limit.current.is_some_and(|current| current < wanted) {
+        limit.current = Some(wanted);
+        setrlimit(Resource::Nofile, limit)?;
+    }
+    Ok(())
 }
 
 /// Does this process have the rights of root?

@@ -7,6 +7,8 @@ use std::io::{self, PipeWriter};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
+use super::timers;
+
 /// The signals that end a program which does not handle them, and that a guest cannot.
 const SIGNALS: [libc::c_int; 7] = [
     libc::SIGHUP,
@@ -40,7 +42,10 @@ pub fn end_on_signals(file: &File, record: impl Fn(i32) -> Vec<u8>) -> io::Resul
     }
     FILE.store(file.as_raw_fd(), Ordering::Release);
     for signal in SIGNALS {
-        handle(signal)?;
+        let taken = signal == libc::SIGALRM && timers::has_time_limit();
+        if !taken && !is_ignored(signal)? {
+            handle(signal, on_signal, Handler::Interrupts)?;
+        }
     }
     Ok(())
 }
@@ -60,10 +65,15 @@ static BELL: AtomicI32 = AtomicI32::new(-1);
 pub fn ring_on_signals(bell: PipeWriter) -> io::Result<()> {
     // Never closed: the handler may write to it at any moment until the process ends.
     BELL.store(bell.into_raw_fd(), Ordering::Release);
-    PEACEFUL.into_iter().try_for_each(handle)
+    for signal in PEACEFUL {
+        if !is_ignored(signal)? {
+            handle(signal, on_signal, Handler::Interrupts)?;
+        }
+    }
+    Ok(())
 }
 
-fn handle(signal: libc::c_int) -> io::Result<()> {
+fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
     // SAFETY: an all-zero sigaction is a valid value: no flags, an empty mask, the default action.
     let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
     // SAFETY: a null new action only asks; `old` is a valid place for the answer.
@@ -71,20 +81,50 @@ fn handle(signal: libc::c_int) -> io::Result<()> {
     if asked != 0 {
         return Err(io::Error::last_os_error());
     }
-    if old.sa_sigaction == libc::SIG_IGN {
-        return Ok(());
-    }
-    // SAFETY: as above.
+    Ok(old.sa_sigaction == libc::SIG_IGN)
+}
+
+/// What a handled signal does to the system call that it comes into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handler {
+    /// It fails with `EINTR`.
+    Interrupts,
+    /// It goes on.
+    Restarts,
+}
+
+/// Has a function called for a signal, even if the caller had this process block it. The function must do only what a handler
+/// may: no lock, no memory.
+pub(super) fn handle(
+    signal: libc::c_int,
+    function: extern "C" fn(libc::c_int),
+    handler: Handler,
+) -> io::Result<()> {
+    // SAFETY: an all-zero sigaction is a valid value: no flags, an empty mask, the default action.
     let mut new: libc::sigaction = unsafe { std::mem::zeroed() };
-    new.sa_sigaction = on_signal as extern "C" fn(libc::c_int) as usize;
+    new.sa_sigaction = function as usize;
     // A guest may have overflowed the stack that it runs on.
     new.sa_flags = libc::SA_ONSTACK;
-    // SAFETY: `new` holds a handler of the signature that is called without SA_SIGINFO, which does only what a handler may.
+    if handler == Handler::Restarts {
+        new.sa_flags |= libc::SA_RESTART;
+    }
+    // SAFETY: `new` holds a handler of the signature that is called without SA_SIGINFO.
     let set = unsafe { libc::sigaction(signal, &raw const new, std::ptr::null_mut()) };
-    if set == 0 {
+    if set != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: an all-zero set is a valid one, emptied and filled by its own functions; a null pointer says that the old mask is
+    // not asked for.
+    let unblocked = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut())
+    };
+    if unblocked == 0 {
         Ok(())
     } else {
-        Err(io::Error::last_os_error())
+        Err(io::Error::from_raw_os_error(unblocked))
     }
 }
 

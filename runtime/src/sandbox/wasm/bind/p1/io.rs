@@ -247,6 +247,9 @@ pub(super) fn readdir(
     };
     open.listing = Some(listing.clone());
     let here = directory.stat()?.ino;
+    if cookie == 0 {
+        guest.table.forget_other_listings(fd);
+    }
     let dots = [
         (here, FileType::Directory, &b"."[..]),
         (here, FileType::Directory, &b".."[..]),

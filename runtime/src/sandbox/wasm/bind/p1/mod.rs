@@ -108,7 +108,7 @@ impl Guest {
                 .then(wasmtime_wasi::thread_rng),
             started: Instant::now(),
             interrupt,
-            limiter: Limiter::new(spec.limits.memory_bytes),
+            limiter: Limiter::new(spec.limits.memory),
             memory: None,
         }
     }

@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use super::super::preopen::Start;
 use super::sock::Listening;
 use super::types::{Errno, Result, fdflags, rights};
+use crate::sandbox::wasm::limits;
 use crate::vfs::{self, DirEntry, Stat, Timestamp};
 
 /// What a descriptor stands for.
@@ -113,6 +114,14 @@ impl Entry {
         self.flags & flag != 0
     }
 
+    /// Returns what a listing that is kept here takes of the host, in bytes.
+    fn listed(&self) -> usize {
+        match &self.object {
+            Object::Directory(directory) => directory.listing.as_deref().map_or(0, limits::listed),
+            _ => 0,
+        }
+    }
+
     pub(super) fn file(&mut self) -> Result<&mut OpenFile> {
         match &mut self.object {
             Object::File(file) => Ok(file),
@@ -205,6 +214,23 @@ impl Table {
     /// Returns where paths through a descriptor start.
     pub(super) fn start(&mut self, fd: u32, right: u64) -> Result<Start> {
         Ok(self.directory(fd, right)?.start.clone())
+    }
+
+    /// Drops listings of other directories when all together take too much of the host. A guest that goes on with one of them
+    /// has it read anew, and sees what has changed since.
+    pub(super) fn forget_other_listings(&mut self, fd: u32) {
+        let kept = self.entries.iter().flatten().map(Entry::listed);
+        if kept.fold(0, usize::saturating_add) <= limits::LISTED {
+            return;
+        }
+        for (index, entry) in self.entries.iter_mut().enumerate() {
+            if let Some(Object::Directory(directory)) =
+                entry.as_mut().map(|entry| &mut entry.object)
+                && u32::try_from(index) != Ok(fd)
+            {
+                directory.listing = None;
+            }
+        }
     }
 
     /// Says whether [`Table::insert`] would work.

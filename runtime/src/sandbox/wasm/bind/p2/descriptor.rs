@@ -12,6 +12,7 @@ use wasmtime_wasi::p2::{FsError, FsResult};
 use super::error::fail;
 use super::{Files, OpenFiles};
 use crate::sandbox::wasm::bind::preopen::Start;
+use crate::sandbox::wasm::limits;
 use crate::vfs::{DirEntry, Directory, Errno, File, FileKind, SetTime, SetTimes, Stat, Timestamp};
 
 /// An open file or directory.
@@ -25,7 +26,11 @@ pub(super) enum Descriptor {
 }
 
 /// A listing, as far as it was not read yet.
-pub(super) struct Entries(pub(super) IntoIter<DirEntry>);
+pub(super) struct Entries {
+    pub(super) rest: IntoIter<DirEntry>,
+    /// What all of them take of the host, in bytes.
+    size: usize,
+}
 
 impl Descriptor {
     pub(super) fn file(&self) -> FsResult<&File> {
@@ -62,7 +67,7 @@ impl Files<'_> {
     }
 
     pub(super) fn push(&mut self, descriptor: Descriptor) -> FsResult<Resource<types::Descriptor>> {
-        let OpenFiles { now, most } = *self.open;
+        let OpenFiles { now, most, .. } = *self.open;
         if now >= most {
             return Err(fail(Errno::ManyFiles));
         }
@@ -75,6 +80,33 @@ impl Files<'_> {
         self.table
             .delete(Resource::<Descriptor>::new_own(resource.rep()))?;
         self.open.now = self.open.now.saturating_sub(1);
+        Ok(())
+    }
+
+    /// Keeps a listing while the guest reads it.
+    pub(super) fn push_entries(
+        &mut self,
+        entries: Vec<DirEntry>,
+    ) -> FsResult<Resource<DirectoryEntryStream>> {
+        let size = limits::listed(&entries);
+        let listed = self.open.listed.saturating_add(size);
+        if self.open.listed > 0 && listed > limits::LISTED {
+            return Err(fail(Errno::NoMemory));
+        }
+        let rest = entries.into_iter();
+        let number = self.table.push(Entries { rest, size })?.rep();
+        self.open.listed = listed;
+        Ok(Resource::new_own(number))
+    }
+
+    pub(super) fn drop_entries(
+        &mut self,
+        resource: &Resource<DirectoryEntryStream>,
+    ) -> wasmtime::Result<()> {
+        let entries = self
+            .table
+            .delete(Resource::<Entries>::new_own(resource.rep()))?;
+        self.open.listed = self.open.listed.saturating_sub(entries.size);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
 use super::Files;
-use super::descriptor::{Descriptor, Entries, kind, path, set_times, stat};
+use super::descriptor::{Descriptor, kind, path, set_times, stat};
 use super::error::{fail, of_stream};
 use super::stream::{FileInput, FileOutput};
 use crate::sandbox::wasm::bind::preopen::Start;
@@ -212,8 +212,7 @@ impl HostDescriptor for Files<'_> {
 
     async fn read_directory(&mut self, fd: Handle) -> FsResult<Resource<DirectoryEntryStream>> {
         let entries = self.get(&fd)?.directory()?.read_dir().map_err(fail)?;
-        let number = self.table.push(Entries(entries.into_iter()))?.rep();
-        Ok(Resource::new_own(number))
+        self.push_entries(entries)
     }
 
     async fn sync(&mut self, fd: Handle) -> FsResult<()> {
@@ -387,7 +386,7 @@ impl HostDirectoryEntryStream for Files<'_> {
         stream: Resource<DirectoryEntryStream>,
     ) -> FsResult<Option<DirectoryEntry>> {
         // A name that is no UTF-8 can't be said, and so not be used either.
-        for entry in &mut self.entries(&stream)?.0 {
+        for entry in &mut self.entries(&stream)?.rest {
             if let Ok(name) = String::from_utf8(entry.name) {
                 return Ok(Some(DirectoryEntry {
                     type_: kind(entry.kind),
@@ -399,8 +398,6 @@ impl HostDirectoryEntryStream for Files<'_> {
     }
 
     fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
-        self.table
-            .delete(Resource::<Entries>::new_own(stream.rep()))?;
-        Ok(())
+        self.drop_entries(&stream)
     }
 }

@@ -23,13 +23,9 @@ use wasmtime_wasi_io::bindings::wasi::io;
 
 use super::preopen::Start;
 use crate::sandbox::wasm::interrupt::Interrupt;
-use crate::sandbox::wasm::limits::Limiter;
+use crate::sandbox::wasm::limits::{Limiter, host_buffer, resources};
 use crate::sandbox::wasm::stdio::{Input, Output};
 use crate::spec::ContainerSpec;
-
-/// Streams, pollables, errors and other small things that a guest may hold besides open files. They cost the host some
-/// hundred bytes each.
-const OTHER_RESOURCES: usize = 100_000;
 
 /// All that the host keeps for one guest.
 pub(in super::super) struct Guest {
@@ -45,6 +41,8 @@ pub(in super::super) struct Guest {
 struct OpenFiles {
     now: u32,
     most: u32,
+    /// What the listings that are being read take, in bytes.
+    listed: usize,
 }
 
 impl Guest {
@@ -64,23 +62,28 @@ impl Guest {
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
+            .max_random_size(host_buffer(&spec.limits) as u64)
             .build();
         let mut table = ResourceTable::new();
         let most = spec.limits.open_files;
         table.set_max_capacity(
             usize::try_from(most)
                 .unwrap_or(usize::MAX)
-                .saturating_add(OTHER_RESOURCES),
+                .saturating_add(resources(&spec.limits)),
         );
         // Standard streams count, as they do for a module.
-        let open_files = OpenFiles { now: 3, most };
+        let open_files = OpenFiles {
+            now: 3,
+            most,
+            listed: 0,
+        };
         Self {
             ctx,
             table,
             preopens,
             open_files,
             http: http::Http::default(),
-            limiter: Limiter::new(spec.limits.memory_bytes),
+            limiter: Limiter::new(spec.limits.memory),
         }
     }
 
