@@ -134,7 +134,7 @@ fn polling(body: &str) -> String {
                 (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 16777216)))
             (core instance $libc (instantiate $libc))
             (core func $subscribe (canon lower (func $clock \"subscribe-duration\")))
-            (core func $poll (canon lower (func $polls \"poll\") (memory $libc \"memory\") (realloc (func $libc \"realloc\"))))
+            (core func $poll (canon lower (func $polls \"poll\") (memory (core memory $libc \"memory\")) (realloc (core func $libc \"realloc\"))))
             (core module $main
                 (import \"libc\" \"memory\" (memory 1))
                 (import \"host\" \"subscribe\" (func $subscribe (param i64) (result i32)))
