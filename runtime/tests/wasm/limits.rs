@@ -119,29 +119,22 @@ fn instructions_are_counted_only_if_they_are_limited() {
     assert!(refusal.contains("fuel"), "{refusal}");
 }
 
-/// A component that runs `body` with `$subscribe` (a pollable for a time), `$poll` and 300 pages of memory.
+/// A component that runs `body` with `$subscribe`, which makes a pollable for a time.
 fn polling(body: &str) -> String {
     format!(
         "(component
             (import \"wasi:io/poll@0.2.0\" (instance $polls
-                (export \"pollable\" (type $pollable (sub resource)))
-                (export \"poll\" (func (param \"in\" (list (borrow $pollable))) (result (list u32))))))
+                (export \"pollable\" (type $pollable (sub resource)))))
             (alias export $polls \"pollable\" (type $pollable))
             (import \"wasi:clocks/monotonic-clock@0.2.0\" (instance $clock
                 (alias outer 1 $pollable (type $pollable))
                 (export \"subscribe-duration\" (func (param \"when\" u64) (result (own $pollable))))))
-            (core module $libc (memory (export \"memory\") 300)
-                (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 16777216)))
-            (core instance $libc (instantiate $libc))
             (core func $subscribe (canon lower (func $clock \"subscribe-duration\")))
-            (core func $poll (canon lower (func $polls \"poll\") (memory (core memory $libc \"memory\")) (realloc (core func $libc \"realloc\"))))
             (core module $main
-                (import \"libc\" \"memory\" (memory 1))
                 (import \"host\" \"subscribe\" (func $subscribe (param i64) (result i32)))
-                (import \"host\" \"poll\" (func $poll (param i32 i32 i32)))
                 (func (export \"run\") (result i32) (local $n i32) {body}))
-            (core instance $main (instantiate $main (with \"libc\" (instance $libc))
-                (with \"host\" (instance (export \"subscribe\" (func $subscribe)) (export \"poll\" (func $poll))))))
+            (core instance $main (instantiate $main
+                (with \"host\" (instance (export \"subscribe\" (func $subscribe))))))
             (func $run (result (result)) (canon lift (core func $main \"run\")))
             (component $wrap (import \"run\" (func $run (result (result)))) (export \"run\" (func $run)))
             (instance $wrapped (instantiate $wrap (with \"run\" (func $run))))
@@ -173,20 +166,48 @@ fn what_the_host_keeps_for_a_component_is_bounded() {
 #[test]
 fn what_a_component_hands_over_in_one_call_is_bounded() {
     let world = World::new();
-    // One pollable that is ready, named again and again.
-    let flood = |count: u32| {
-        polling(&format!(
-            "(local $handle i32)
-             (local.set $handle (call $subscribe (i64.const 0)))
-             (loop $more
-                (i32.store (i32.mul (local.get $n) (i32.const 4)) (local.get $handle))
-                (br_if $more (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const {count}))))
-             (call $poll (i32.const 0) (i32.const {count}) (i32.const 16777208))
-             (i32.const 0)"
-        ))
+    let write = |count: u32| {
+        format!(
+            "(component
+                (import \"wasi:io/error@0.2.0\" (instance $errors (export \"error\" (type (sub resource)))))
+                (alias export $errors \"error\" (type $error))
+                (import \"wasi:io/streams@0.2.0\" (instance $streams
+                    (export \"output-stream\" (type $stream (sub resource)))
+                    (alias outer 1 $error (type $error))
+                    (type $failed (variant (case \"last-operation-failed\" (own $error)) (case \"closed\")))
+                    (export \"stream-error\" (type $stream-error (eq $failed)))
+                    (export \"[method]output-stream.write\" (func
+                        (param \"self\" (borrow $stream)) (param \"contents\" (list u8))
+                        (result (result (error $stream-error)))))))
+                (alias export $streams \"output-stream\" (type $stream))
+                (import \"wasi:cli/stdout@0.2.0\" (instance $cli
+                    (alias outer 1 $stream (type $stream))
+                    (export \"get-stdout\" (func (result (own $stream))))))
+                (core module $libc (memory (export \"memory\") 200))
+                (core instance $libc (instantiate $libc))
+                (core func $stdout (canon lower (func $cli \"get-stdout\")))
+                (core func $write (canon lower (func $streams \"[method]output-stream.write\")
+                    (memory (core memory $libc \"memory\"))))
+                (core module $main
+                    (import \"host\" \"stdout\" (func $stdout (result i32)))
+                    (import \"host\" \"write\" (func $write (param i32 i32 i32 i32)))
+                    (func (export \"run\") (result i32)
+                        (call $write (call $stdout) (i32.const 0) (i32.const {count}) (i32.const 13000000))
+                        (i32.const 0)))
+                (core instance $main (instantiate $main (with \"host\" (instance
+                    (export \"stdout\" (func $stdout)) (export \"write\" (func $write))))))
+                (func $run (result (result)) (canon lift (core func $main \"run\")))
+                (component $wrap (import \"run\" (func $run (result (result)))) (export \"run\" (func $run)))
+                (instance $wrapped (instantiate $wrap (with \"run\" (func $run))))
+                (export \"wasi:cli/run@0.2.0\" (instance $wrapped)))"
+        )
     };
-    assert_eq!(world.run(flood(1000), limited(400)).code(), 0);
-    assert_eq!(world.run(flood(500_000), |_| {}).code(), 0);
-    let ran = world.run(flood(1_000_000), limited(400));
+    for (count, limit) in [(3 << 20, Some(400)), (8 << 20, None)] {
+        let ran = world.run(write(count), |spec| {
+            spec.limits.memory = limit.map(|pages| Size::from_bytes(pages * PAGE));
+        });
+        assert_eq!((ran.code(), ran.stdout.len()), (0, count as usize));
+    }
+    let ran = world.run(write(8 << 20), limited(400));
     assert!(ran.trap().contains("fuel"), "{}", ran.trap());
 }
