@@ -3,6 +3,8 @@
 //! Wasm where there is some, else the host's own platform, else a refusal that says what there is. A platform that was
 //! asked for overrides this.
 
+use std::fmt;
+
 use crate::image::{Descriptor, ImageIndex};
 use crate::media_type::Kind;
 use crate::platform::Platform;
@@ -20,6 +22,125 @@ pub struct Choice {
     pub descriptor: Descriptor,
     /// One phrase for people, such as `wasi/wasm: Wasm comes first`.
     pub reason: String,
+    /// The same without the platform.
+    pub why: String,
+}
+
+/// How an image was chosen, index by index. Empty where there was no choice: the name leads to one image.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selection {
+    /// The indexes on the way; more than one only where an index is within an index.
+    pub steps: Vec<SelectionStep>,
+}
+
+/// The choice from one index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SelectionStep {
+    /// Digest of the index, as text.
+    pub index: String,
+    /// What was chosen, and why.
+    pub outcome: Result<Choice, SelectError>,
+    /// Every entry, in the order of the index.
+    pub entries: Vec<Considered>,
+}
+
+/// An entry of an index, and what became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Considered {
+    /// Names it.
+    pub descriptor: Descriptor,
+    /// Its platform, or `None` if it states none.
+    pub platform: Option<Platform>,
+    /// Was it chosen?
+    pub chosen: bool,
+    /// One phrase for people.
+    pub reason: String,
+}
+
+impl fmt::Display for Selection {
+    /// One line for each entry.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.steps.is_empty() {
+            return f.write_str("the name leads to one image: there is no choice");
+        }
+        for (number, step) in self.steps.iter().enumerate() {
+            if number > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "index {}", step.index)?;
+            for entry in &step.entries {
+                let mark = if entry.chosen { '*' } else { ' ' };
+                let platform = entry.platform.as_ref();
+                let platform = platform.map_or_else(|| "-".to_owned(), ToString::to_string);
+                write!(
+                    f,
+                    "\n{mark} {:<16} {}  {}",
+                    crate::digest::shown(&platform),
+                    entry.descriptor.digest(),
+                    entry.reason
+                )?;
+            }
+            if let Err(error) = &step.outcome {
+                write!(f, "\n{error}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Chooses an entry, and says of every other why not.
+pub fn explain(
+    digest: &str,
+    index: &ImageIndex,
+    wanted: Option<&Platform>,
+    host: &Platform,
+) -> SelectionStep {
+    let outcome = choose(index, wanted, host);
+    let chosen = outcome.as_ref().ok();
+    let mut found = false;
+    let mut entries = Vec::new();
+    for descriptor in index.manifests() {
+        // One that is listed twice is chosen once.
+        let is_chosen = !found && chosen.is_some_and(|choice| choice.descriptor == *descriptor);
+        found |= is_chosen;
+        let reason = match chosen {
+            Some(choice) if is_chosen => choice.why.clone(),
+            _ => why_not(descriptor, wanted, host),
+        };
+        entries.push(Considered {
+            descriptor: descriptor.clone(),
+            platform: descriptor.platform().as_ref().map(Platform::from),
+            chosen: is_chosen,
+            reason,
+        });
+    }
+    SelectionStep {
+        index: digest.to_owned(),
+        outcome,
+        entries,
+    }
+}
+
+fn why_not(descriptor: &Descriptor, wanted: Option<&Platform>, host: &Platform) -> String {
+    let Some(entry) = Entry::of(descriptor) else {
+        let kind = Kind::of(descriptor.media_type().as_ref());
+        return if kind.is_manifest_or_index() {
+            "no program: it describes another entry, such as an attestation".to_owned()
+        } else {
+            "neither an image nor an index".to_owned()
+        };
+    };
+    let Some(platform) = &entry.platform else {
+        return "it states no platform, and is taken if nothing else fits".to_owned();
+    };
+    let fits = |wanted: &Platform| platform.satisfies(wanted);
+    match wanted {
+        Some(wanted) if fits(wanted) => "it fits, but another comes first".to_owned(),
+        Some(wanted) => format!("{wanted} was asked for"),
+        None if fits(&Platform::wasm()) => "it fits, but another comes first".to_owned(),
+        None if fits(host) => "Wasm comes before this host's platform".to_owned(),
+        None => "not for this host".to_owned(),
+    }
 }
 
 /// Why no entry was chosen.
@@ -115,6 +236,7 @@ impl<'a> Entry<'a> {
         Choice {
             descriptor: self.descriptor.clone(),
             reason: format!("{platform}: {why}"),
+            why: why.to_owned(),
         }
     }
 }
@@ -354,6 +476,62 @@ mod tests {
             .to_string();
         assert!(message.ends_with("linux/cpu19 and 880 more"), "{message}");
         assert_eq!(choose(&index(&[]), None, &host), Err(SelectError::Empty));
+    }
+
+    #[test]
+    fn a_choice_is_explained() {
+        let host = Platform::parse("linux/amd64").expect("a platform");
+        let all = index(&[
+            "linux/amd64",
+            "wasi/wasm",
+            "wasip2/wasm",
+            "unknown/unknown",
+            "linux/s390x",
+            "wasi/wasm@layer",
+            "-",
+        ]);
+        let reasons = |wanted: Option<&Platform>| -> Vec<(bool, String)> {
+            let step = explain("sha256:x", &all, wanted, &host);
+            step.entries
+                .into_iter()
+                .map(|entry| (entry.chosen, entry.reason))
+                .collect()
+        };
+        let marked = |at: usize, reasons: &[(bool, String)]| {
+            assert!(
+                reasons
+                    .iter()
+                    .enumerate()
+                    .all(|(number, (chosen, _))| *chosen == (number == at)),
+                "{reasons:?}"
+            );
+        };
+        let got = reasons(None);
+        marked(1, &got);
+        let text: Vec<&str> = got.iter().map(|(_, reason)| reason.as_str()).collect();
+        assert_eq!(
+            text,
+            [
+                "Wasm comes before this host's platform",
+                "Wasm comes first",
+                "it fits, but another comes first",
+                "no program: it describes another entry, such as an attestation",
+                "not for this host",
+                "neither an image nor an index",
+                "it states no platform, and is taken if nothing else fits",
+            ]
+        );
+        let arm = Platform::parse("linux/s390x").expect("a platform");
+        let got = reasons(Some(&arm));
+        marked(4, &got);
+        assert_eq!(got[0].1, "linux/s390x was asked for");
+        let selection = Selection {
+            steps: vec![explain("sha256:x", &all, None, &host)],
+        };
+        assert!(
+            selection.to_string().contains("\n* wasi/wasm"),
+            "{selection}"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::Store;
 use super::error::StoreError;
 use crate::digest::Digest;
+use crate::image::select::Selection;
 use crate::image::{
     Descriptor, Document, Image, ImageError, Limits, checked_digest, has_image_config, select,
 };
@@ -63,6 +64,36 @@ impl Store {
                     let image = Image::new(descriptor.clone(), manifest, &config).map_err(at)?;
                     return check_platform(image, wanted);
                 }
+            }
+        }
+        Err(nested_too_deep(&descriptor))
+    }
+
+    /// Says how [`Store::image`] chooses. That nothing fits is an answer as well.
+    ///
+    /// # Errors
+    ///
+    /// An index on the way is missing or damaged, or they are nested too deep.
+    pub fn select(
+        &self,
+        descriptor: &Descriptor,
+        wanted: Option<&Platform>,
+        host: &Platform,
+    ) -> Result<Selection, StoreError> {
+        let mut selection = Selection::default();
+        let mut descriptor = descriptor.clone();
+        for _ in 0..=Limits::NESTING {
+            let Document::Index(index) = self.document(&descriptor)? else {
+                return Ok(selection);
+            };
+            let digest = descriptor.digest().to_string();
+            let step = select::explain(&digest, &index, wanted, host);
+            let next = step.outcome.as_ref().ok();
+            let next = next.map(|choice| choice.descriptor.clone());
+            selection.steps.push(step);
+            match next {
+                Some(next) => descriptor = next,
+                None => return Ok(selection),
             }
         }
         Err(nested_too_deep(&descriptor))
