@@ -1,5 +1,6 @@
 //! What `inspect` shows: Docker's fields, and beside them our own under `Coracle`.
 
+use coracle_packager::image::select::Selection;
 use coracle_runtime::container::{PortConfig, State};
 use coracle_runtime::policy::net::Mode;
 use coracle_runtime::policy::quantity::{Cpus, Size};
@@ -43,9 +44,27 @@ pub(super) fn image(inspected: &InspectedImage) -> Value {
         },
         "Coracle": {
             "Manifest": image.descriptor.digest().to_string(),
+            "Shape": image.shape().to_string(),
             "Layers": layers,
+            "Component": config.other.get("component"),
+            "Entries": entries(&inspected.selection),
         },
     })
+}
+
+/// Returns the entries of the image's indexes, and why each was chosen or not.
+fn entries(selection: &Selection) -> Vec<Value> {
+    let entries = selection.steps.iter().flat_map(|step| &step.entries);
+    entries
+        .map(|entry| {
+            json!({
+                "Platform": entry.platform.as_ref().map(ToString::to_string),
+                "Digest": entry.descriptor.digest().to_string(),
+                "Chosen": entry.chosen,
+                "Reason": entry.reason,
+            })
+        })
+        .collect()
 }
 
 /// Returns what is known about a container.

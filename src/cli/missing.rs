@@ -60,14 +60,7 @@ const FEATURES: [(&[&str], &str); 11] = [
         "credentials are read from Docker's config.json, where `docker login` writes them",
     ),
     (
-        &[
-            "import",
-            "history",
-            "image",
-            "container",
-            "manifest",
-            "convert",
-        ],
+        &["import", "container", "manifest", "convert"],
         "images can be built, pulled, pushed, tagged, listed, inspected and removed; skopeo reads the data folder's images/",
     ),
     (

@@ -47,6 +47,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Build(commands::build::Args),
+    History(commands::history::Args),
+    Image(commands::image::Args),
     Images(commands::images::Args),
     Inspect(commands::inspect::Args),
     Load(commands::load::Args),
@@ -120,6 +122,8 @@ impl Cli {
         let engine = open_engine(self.root)?;
         match self.command {
             Command::Build(args) => commands::build::run(&engine, args),
+            Command::History(args) => commands::history::run(&engine, &args),
+            Command::Image(args) => commands::image::run(&engine, args),
             Command::Images(args) => commands::images::run(&engine, &args),
             Command::Inspect(args) => commands::inspect::run(&engine, &args),
             Command::Load(args) => commands::load::run(&engine, &args),

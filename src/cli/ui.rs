@@ -63,6 +63,12 @@ pub(super) fn status(text: &str) {
     tell(&sanitize(text));
 }
 
+/// Asks a person something, on standard error, and leaves the line open for the answer.
+pub(super) fn ask(question: &str) {
+    // Nowhere is left to report that standard error is gone.
+    drop(write!(io::stderr().lock(), "{}", sanitize(question)));
+}
+
 /// Tells a person of something that may be wrong.
 pub(super) fn warning(text: &str) {
     tell(&format!("Warning: {}", sanitize(text)));

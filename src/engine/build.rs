@@ -69,13 +69,9 @@ impl Engine {
     /// What the builder, a base image's registry or the compiler says. The names then stay as before.
     pub fn build(&self, build: &BuildImage<'_>) -> Result<BuiltImage, Error> {
         let built = self.build_once(build);
-        // What a failed build has made, or an image that has lost its name to this one. An image without a name would go
-        // as well, before its builder could use it.
-        if built.is_err() || !build.request.tags.is_empty() {
-            let collected = self.collect_garbage();
-            return built.and_then(|built| collected.map(|()| built));
-        }
-        built
+        // What a failed build has made, or an image that has lost its name to this one.
+        let collected = self.collect_garbage();
+        built.and_then(|built| collected.map(|()| built))
     }
 
     fn build_once(&self, build: &BuildImage<'_>) -> Result<BuiltImage, Error> {
@@ -94,6 +90,9 @@ impl Engine {
         let not_runnable = self.make_ready(&built.image)?;
         for name in &build.request.tags {
             self.store.set_name(name, &built.descriptor, now())?;
+        }
+        if build.request.tags.is_empty() {
+            self.store.keep_unnamed(&built.descriptor, now())?;
         }
         Ok(BuiltImage {
             image: built.image,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use coracle_packager::digest::Digest;
+use coracle_packager::image::select::Selection;
 use coracle_packager::image::{Descriptor, Document, Image};
 use coracle_packager::layer::{LayerStore, Rootfs, chain_id};
 use coracle_packager::platform::Platform;
@@ -12,6 +13,7 @@ use coracle_packager::reference::Reference;
 use coracle_packager::registry::{Client, ClientOptions, CredentialSource, Pushed, TransferEvent};
 use coracle_packager::store::StoredImage;
 
+use super::disk::bytes_in;
 use super::{Engine, Error, now};
 
 /// How registries are spoken to.
@@ -53,6 +55,8 @@ pub struct InspectedImage {
     pub image: Image,
     /// Bytes of the entry's blobs, as a registry keeps them.
     pub size: u64,
+    /// How the entry was chosen, if there was a choice.
+    pub selection: Selection,
 }
 
 /// An image that is here now.
@@ -126,6 +130,26 @@ impl Engine {
         Ok(self.store.image(descriptor, wanted, &self.host)?)
     }
 
+    /// Reads the entry that this host would run, or else any: to look at, not to run.
+    ///
+    /// # Errors
+    ///
+    /// If nothing of the image is here, or it is damaged.
+    pub fn open_any(&self, descriptor: &Descriptor) -> Result<Image, Error> {
+        match self.open_image(descriptor, None) {
+            Err(error) if error.is_no_match() => {
+                let found = self.store.manifests(descriptor)?;
+                let first = found.manifests.iter().find(|part| {
+                    let platform = part.platform().as_ref().map(Platform::from);
+                    part.digest() != descriptor.digest()
+                        && !platform.is_some_and(|platform| platform.is_unknown())
+                });
+                self.open_image(first.ok_or(error)?, None)
+            }
+            opened => opened,
+        }
+    }
+
     /// Reads an image by the digest of its manifest.
     ///
     /// # Errors
@@ -166,19 +190,33 @@ impl Engine {
     ///
     /// As [`Engine::open_image`].
     pub fn inspect_image(&self, named: &StoredImage) -> Result<InspectedImage, Error> {
-        let image = self.open_image(&named.descriptor, None)?;
+        let image = self.open_any(&named.descriptor)?;
         let names = self.store.names()?.into_iter();
         let same = names.filter(|other| other.descriptor.digest() == named.descriptor.digest());
         Ok(InspectedImage {
             names: same.map(|other| other.name).collect(),
             descriptor: named.descriptor.clone(),
             size: image.transfer_size(),
+            selection: self.store.select(&named.descriptor, None, &self.host)?,
             image,
         })
     }
 
-    fn summarize(&self, named: &StoredImage) -> Result<ImageSummary, Error> {
-        let image = self.open_image(&named.descriptor, None)?;
+    /// Says which entry of an image would be chosen, of what, and why. That none fits is an answer as well.
+    ///
+    /// # Errors
+    ///
+    /// If the image is damaged.
+    pub fn explain_selection(
+        &self,
+        descriptor: &Descriptor,
+        wanted: Option<&Platform>,
+    ) -> Result<Selection, Error> {
+        Ok(self.store.select(descriptor, wanted, &self.host)?)
+    }
+
+    pub(super) fn summarize(&self, named: &StoredImage) -> Result<ImageSummary, Error> {
+        let image = self.open_any(&named.descriptor)?;
         // A reproducible image says 1970, which tells a person nothing.
         let made = image
             .config
@@ -260,16 +298,7 @@ impl Engine {
 
     /// Refuses to take an image from a container that was made of it.
     fn refuse_if_used(&self, image: &str, descriptor: &Descriptor) -> Result<(), Error> {
-        let mut parts = vec![descriptor.digest().to_string()];
-        // An index that is damaged leads to nothing: then its own digest has to do.
-        if let Ok(reachable) = self.store.manifests(descriptor) {
-            parts.extend(
-                reachable
-                    .manifests
-                    .iter()
-                    .map(|part| part.digest().to_string()),
-            );
-        }
+        let parts = self.parts(descriptor);
         let users = self.containers.list()?;
         match users
             .containers
@@ -284,8 +313,13 @@ impl Engine {
         }
     }
 
-    /// Removes blobs and packed layers that no name and no container needs.
+    /// Removes blobs, packed layers and compiled programs that no image and no container needs.
     pub(super) fn collect_garbage(&self) -> Result<(), Error> {
+        self.collect_garbage_counted().map(drop)
+    }
+
+    /// As [`Engine::collect_garbage`], and returns the bytes that are free now.
+    pub(super) fn collect_garbage_counted(&self) -> Result<u64, Error> {
         let mut used = Vec::new();
         let containers = self.containers.list()?;
         // One that cannot be read may need any image.
@@ -295,15 +329,20 @@ impl Engine {
         for container in containers.containers {
             used.push(Digest::parse(&container.config.manifest)?);
         }
-        self.store.collect_garbage(&used)?;
+        let mut bytes = self.store.collect_garbage(&used)?.bytes;
         // What cannot be read may need any layer: then all of them stay.
         if let Ok(needed) = self.needed(&used) {
-            self.layers
+            let packed = self
+                .layers
                 .collect_garbage(&needed.chains, &needed.diff_ids)?;
+            bytes = bytes.saturating_add(packed.bytes);
+            let compiled = self.root.join("compiled");
+            let before = bytes_in(&compiled);
             self.wasm()?.keep(&needed.programs)?;
             self.metered_wasm()?.keep(&needed.programs)?;
+            bytes = bytes.saturating_add(before.saturating_sub(bytes_in(&compiled)));
         }
-        Ok(())
+        Ok(bytes)
     }
 
     /// Returns what all named images and these manifests need.

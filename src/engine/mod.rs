@@ -15,11 +15,14 @@ mod check;
 mod compile;
 mod containers;
 pub mod dirs;
+mod disk;
 mod error;
+mod history;
 mod images;
 mod lower;
 mod names;
 mod network;
+mod prune;
 mod replace;
 mod run;
 mod spec;
@@ -39,11 +42,14 @@ pub use archives::{ArchiveForm, LoadedImage, SaveTo};
 pub use build::{BuildImage, BuiltImage, open_context};
 pub use check::{CheckReport, Finding, Place, State};
 pub use containers::ContainerSummary;
+pub use disk::{DiskUse, ImageUse, Share};
 pub use error::{Error, Kind, with_causes};
+pub use history::HistoryStep;
 pub use images::{
     ImageSummary, InspectedImage, ListedImage, PulledImage, Registries, RemovedImage, RemovedImages,
 };
 pub use network::NetworkRequest;
+pub use prune::{PruneFilter, PruneImages, Pruned};
 pub use run::{Prepared, RunContainer};
 
 /// One data directory, and what can be done with it.

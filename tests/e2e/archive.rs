@@ -199,9 +199,16 @@ fn podman_and_buildah_read_and_write_them() {
     let world = World::new();
     let id = world.guest_image("exit7");
     let podman = |arguments: &[&str]| podman(&world, "podman", arguments);
+    // Podman chooses from an index for its own platform only, so it gets the image itself.
     for form in ["docker-archive", "oci-archive"] {
         let ours = path(&world, &format!("{form}.tar"));
-        world.ok(&["save", "--format", form, "-o", &ours, "exit7"]);
+        let platform = ["--platform", "wasi/wasm"];
+        world.ok(&[
+            &["save", "--format", form, "-o", &ours][..],
+            &platform,
+            &["exit7"],
+        ]
+        .concat());
         let loaded = podman(&["load", "-i", &ours]);
         assert!(
             loaded.contains("docker.io/library/exit7:latest"),

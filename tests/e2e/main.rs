@@ -31,6 +31,7 @@ mod invalid;
 mod kills;
 mod limits;
 mod network;
+mod prune;
 mod repair;
 mod run;
 mod stdio;

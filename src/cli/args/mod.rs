@@ -5,3 +5,4 @@ pub(super) mod labels;
 pub(super) mod limits;
 pub(super) mod mount;
 pub(super) mod network;
+pub(super) mod prune;

@@ -54,7 +54,7 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
     let built = build(engine, &args, names.clone())?;
     if names.is_empty() {
         ui::warning(
-            "the image has no name, and goes with the next image that is removed or replaced: name it with --tag",
+            "the image has no name: name it with --tag, or it goes with `coracle image prune`",
         );
     }
     if args.quiet {
@@ -125,6 +125,12 @@ fn build(engine: &Engine, args: &Args, names: Vec<Reference>) -> Result<BuiltIma
     })?;
     for warning in &built.warnings {
         ui::warning(warning);
+    }
+    let platform = built.image.platform();
+    if built.not_runnable.is_none() && !platform.is_wasm() {
+        ui::warning(&format!(
+            "the program is WebAssembly, but the image says {platform}: other tools would run it as native code. Leave out --platform"
+        ));
     }
     if let Some(problem) = &built.not_runnable {
         ui::warning(&format!(

@@ -1,6 +1,9 @@
 //! `coracle inspect`
 
+use coracle_packager::platform::Platform;
+
 use super::super::error::Failure;
+use super::super::sanitize::sanitize;
 use super::super::{Exit, ui};
 use super::printing;
 use crate::cli::inspection;
@@ -17,6 +20,42 @@ pub(in super::super) struct Args {
     /// Containers or images: names, or the beginnings of their IDs
     #[arg(required = true, value_name = "NAME|ID")]
     names: Vec<String>,
+}
+
+/// Show everything about images, as JSON
+#[derive(clap::Args)]
+pub(in super::super) struct ImageArgs {
+    /// Say instead which entry of each image would be run here, and why
+    #[arg(long)]
+    explain: bool,
+    /// With --explain: choose for this platform, such as linux/amd64
+    #[arg(long, value_name = "OS/ARCH", requires = "explain")]
+    platform: Option<String>,
+    /// Images: names, or the beginnings of their IDs
+    #[arg(required = true, value_name = "IMAGE")]
+    names: Vec<String>,
+}
+
+/// Inspects images only.
+pub(in super::super) fn images(engine: &Engine, args: &ImageArgs) -> Result<Exit, Failure> {
+    if !args.explain {
+        return run(
+            engine,
+            &Args {
+                kind: Some(Kind::Image),
+                names: args.names.clone(),
+            },
+        );
+    }
+    let platform = args.platform.as_deref().map(Platform::parse).transpose()?;
+    Ok(super::for_each(&args.names, |name| {
+        let found = engine.find_image(name)?;
+        let selection = engine.explain_selection(&found.descriptor, platform.as_ref())?;
+        for line in selection.to_string().lines() {
+            ui::line(&sanitize(line)).map_err(printing)?;
+        }
+        Ok(())
+    }))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -1,9 +1,12 @@
 //! One command per file.
 
 pub(super) mod build;
+pub(super) mod history;
+pub(super) mod image;
 pub(super) mod images;
 pub(super) mod inspect;
 pub(super) mod load;
+mod pruned;
 pub(super) mod ps;
 pub(super) mod pull;
 pub(super) mod push;

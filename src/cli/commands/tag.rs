@@ -25,6 +25,11 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
 /// Returns the name that the text gives to an image.
 pub(super) fn new_name(text: &str) -> Result<Reference, Failure> {
     let name = Reference::parse(text)?;
+    // Who writes so means a digest.
+    if name.familiar_name() == "sha256" {
+        let problem = format!("naming an image {text:?}: `sha256` is kept for digests");
+        return Err(Failure::usage(problem).with_hint("choose another name"));
+    }
     if name.digest().is_some() {
         let problem = format!("naming an image {text:?}: a digest cannot be given to an image");
         return Err(Failure::usage(problem).with_hint("leave out the part from `@` on"));

@@ -1,6 +1,8 @@
 //! `coracle system`
 
 mod check;
+mod df;
+mod prune;
 
 use super::super::Exit;
 use super::super::error::Failure;
@@ -16,10 +18,14 @@ pub(in super::super) struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     Check(check::Args),
+    Df(df::Args),
+    Prune(prune::Args),
 }
 
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
     match &args.command {
         Command::Check(args) => check::run(engine, args),
+        Command::Df(args) => df::run(engine, args),
+        Command::Prune(args) => prune::run(engine, args),
     }
 }

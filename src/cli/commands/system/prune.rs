@@ -1,0 +1,40 @@
+//! `coracle system prune`
+
+use super::super::super::Exit;
+use super::super::super::args::prune::PruneArgs;
+use super::super::super::error::Failure;
+use super::super::pruned;
+use crate::engine::{Engine, PruneImages};
+
+/// Remove what is not needed: containers that do not run, images without a name, and what was packed or compiled for them
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Remove images with a name as well, if no container is left that was made of them
+    #[arg(short, long)]
+    all: bool,
+    #[command(flatten)]
+    prune: PruneArgs,
+}
+
+pub(super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
+    let filter = args.prune.filter()?;
+    let (which, images) = if args.all {
+        (PruneImages::All, "all images without a container")
+    } else {
+        (PruneImages::Unnamed, "all images without a name")
+    };
+    let what = [
+        "all containers that do not run",
+        images,
+        "packed layers and compiled code that nothing needs",
+    ];
+    if !args.prune.is_confirmed(&what)? {
+        return Ok(Exit::Success);
+    }
+    let mut all = engine.prune_containers(&filter)?;
+    let images = engine.prune_images(which, &filter)?;
+    all.images = images.images;
+    all.bytes = all.bytes.saturating_add(images.bytes);
+    pruned::print(&all)?;
+    Ok(Exit::Success)
+}
