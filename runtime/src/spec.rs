@@ -39,6 +39,8 @@ pub struct ContainerSpec {
     pub net: NetPolicy,
     /// The open sockets behind the ports that it may listen on.
     pub listeners: Vec<Listener>,
+    /// What is made of the program.
+    pub world: World,
     /// Does this process's first SIGTERM or SIGINT ask a service that answers HTTP requests to end in peace?
     pub drain_on_signals: bool,
 }
@@ -60,9 +62,25 @@ impl ContainerSpec {
             observer: None,
             net: NetPolicy::default(),
             listeners: Vec::new(),
+            world: World::default(),
             drain_on_signals: false,
         }
     }
+}
+
+/// What is made of a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum World {
+    /// What its exports say: a command that is run, or a service that answers HTTP requests. What could be both is run.
+    #[default]
+    Main,
+    /// One of its functions is called.
+    Invoke {
+        /// The function's name; `interface#function` where a component has several of that name.
+        export: String,
+        /// Its arguments, as text.
+        args: Vec<String>,
+    },
 }
 
 /// Where a guest's standard input comes from.

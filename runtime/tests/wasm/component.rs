@@ -109,7 +109,7 @@ fn a_library_is_not_run() {
     );
     assert_eq!(
         ran.refusal(),
-        "program \"/program.wasm\" is not a command: it has no \"wasi:cli/run@0.2\" to start it by; it exports acme:lib/api@1.0.0"
+        "program \"/program.wasm\" is not a command: it has no \"wasi:cli/run@0.2\" to start it by; it has no function that could be called"
     );
 }
 

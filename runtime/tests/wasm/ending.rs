@@ -97,11 +97,11 @@ fn what_can_not_be_run_is_refused_by_name() {
     assert_eq!(
         refusal("(module (func (export \"_initialize\")) (func (export \"add\")))"),
         "program \"/program.wasm\" is not a command: it has no \"_start\" to start it by; \
-         it is a library (a \"reactor\") for a host that calls its functions"
+         it is a library with add"
     );
     assert_eq!(
         refusal("(module (func (export \"_start\") (param i32)))"),
-        "program \"/program.wasm\" is not a command: it has no \"_start\" to start it by; it exports _start"
+        "program \"/program.wasm\" is not a command: it has no \"_start\" to start it by; it is a library with _start"
     );
     let many: String = (0..20)
         .map(|n| format!("(import \"env\" \"f{n}\" (func))"))

@@ -8,6 +8,7 @@ mod files;
 mod guest;
 mod hostile;
 mod http;
+mod invoke;
 mod limits;
 mod paths;
 mod preview0;

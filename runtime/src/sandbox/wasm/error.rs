@@ -127,6 +127,26 @@ pub enum RunError {
         /// What it seems to be.
         hint: String,
     },
+    /// The program has no function of that name.
+    #[error("program \"{path}\" has no function \"{export}\"{}", listed(exports))]
+    NoExport {
+        /// Its path in the guest.
+        path: String,
+        /// The function that was asked for.
+        export: String,
+        /// Those that there are.
+        exports: Vec<String>,
+    },
+    /// The arguments don't fit the function.
+    #[error("calling \"{export}\" of program \"{path}\": {problem}")]
+    Arguments {
+        /// Its path in the guest.
+        path: String,
+        /// The function.
+        export: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The program answers HTTP requests, and there is no port on which to reach it.
     #[error("program \"{path}\" answers HTTP requests, and no port of it is published")]
     NoPort {
@@ -160,4 +180,16 @@ pub enum RunError {
         /// What the system says.
         source: io::Error,
     },
+}
+
+/// Names some of a program's functions.
+fn listed(functions: &[String]) -> String {
+    /// Functions that are named; libraries have hundreds.
+    const NAMED: usize = 20;
+    if functions.is_empty() {
+        return ", nor any other".to_owned();
+    }
+    let more = if functions.len() > NAMED { ", …" } else { "" };
+    let named: Vec<&str> = functions.iter().take(NAMED).map(String::as_str).collect();
+    format!("; it has {}{more}", named.join(", "))
 }

@@ -8,6 +8,7 @@
 //! | [`program`] | telling modules and components apart |
 //! | [`run`](mod@run) | one run from start to end, in the order that the second wall needs |
 //! | [`http`] | serving components that answer requests |
+//! | `invoke` | calling one exported function |
 //! | `bind` | WASI on the guest's file system, one folder per version |
 //! | `stdio` | standard streams, byte for byte |
 //! | `host` | what differs between systems |
@@ -24,6 +25,7 @@ pub mod exit;
 mod host;
 pub mod http;
 pub mod interrupt;
+mod invoke;
 mod limits;
 pub mod program;
 pub mod run;

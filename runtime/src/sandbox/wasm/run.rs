@@ -21,10 +21,11 @@ use super::error::{LoadError, RunError};
 use super::exit::{Interrupted, Outcome, outcome};
 use super::http;
 use super::interrupt::Interrupt;
+use super::invoke;
 use super::limits::{Limiter, host_buffer};
 use super::program::{LARGEST_PROGRAM, Program};
 use super::throttle::{self, Throttle};
-use crate::spec::ContainerSpec;
+use crate::spec::{ContainerSpec, World};
 use crate::sys;
 use crate::vfs::{Errno, GuestFs, Node, OpenOptions};
 
@@ -182,15 +183,15 @@ fn read(fs: &GuestFs, spec: &ContainerSpec) -> Result<Vec<u8>, RunError> {
     Ok(wasm)
 }
 
-type Wall<'a> = &'a mut dyn FnMut() -> Result<(), RunError>;
-type Ended<'a> = &'a mut dyn FnMut(&Outcome);
-type Preopens = Vec<(&'static str, Start)>;
+pub(super) type Wall<'a> = &'a mut dyn FnMut() -> Result<(), RunError>;
+pub(super) type Ended<'a> = &'a mut dyn FnMut(&Outcome);
+pub(super) type Preopens = Vec<(&'static str, Start)>;
 
 /// What both kinds of programs need.
-struct Job<'a> {
-    engine: &'a WasmEngine,
-    spec: &'a ContainerSpec,
-    interrupt: Option<Interrupt>,
+pub(super) struct Job<'a> {
+    pub(super) engine: &'a WasmEngine,
+    pub(super) spec: &'a ContainerSpec,
+    pub(super) interrupt: Option<Interrupt>,
     throttle: Cell<Option<Throttle>>,
 }
 
@@ -202,6 +203,9 @@ impl Job<'_> {
         wall: Wall<'_>,
         ended: Ended<'_>,
     ) -> Result<Outcome, RunError> {
+        if let World::Invoke { export, args } = &self.spec.world {
+            return self.invoke_module(export, args, module, preopens, wall, ended);
+        }
         self.refuse(p1::missing(module))?;
         match module
             .get_export(START)
@@ -210,10 +214,7 @@ impl Job<'_> {
         {
             Some(func) if func.params().len() == 0 && func.results().len() == 0 => {}
             _ => {
-                return Err(self.not_a_command(
-                    START,
-                    exports_hint(module.exports().map(|export| export.name())),
-                ));
+                return Err(self.not_a_command(START, exports_hint(invoke::functions(module))));
             }
         }
         let guest = p1::Guest::new(self.spec, preopens, module, self.interrupt.clone());
@@ -249,6 +250,9 @@ impl Job<'_> {
         wall: Wall<'_>,
         ended: Ended<'_>,
     ) -> Result<Outcome, RunError> {
+        if let World::Invoke { export, args } = &self.spec.world {
+            return self.invoke_component(export, args, component, preopens, wall, ended);
+        }
         let engine = self.engine.engine();
         let exports = component.component_type();
         if !exports
@@ -260,10 +264,8 @@ impl Job<'_> {
                 ended(&outcome);
                 return Ok(outcome);
             }
-            return Err(self.not_a_command(
-                RUN,
-                exports_hint(exports.exports(engine).map(|(name, _)| name)),
-            ));
+            let functions = invoke::component_functions(component, engine);
+            return Err(self.not_a_command(RUN, exports_hint(functions)));
         }
         let mut linker = component::Linker::new(engine);
         self.refuse(p2::link(&mut linker, engine, component).map_err(|error| self.start(&error))?)?;
@@ -324,7 +326,7 @@ impl Job<'_> {
         .serve()
     }
 
-    fn store<T: Send + 'static>(
+    pub(super) fn store<T: Send + 'static>(
         &self,
         guest: T,
         limiter: impl Fn(&mut T) -> &mut Limiter + Send + Sync + 'static,
@@ -355,7 +357,7 @@ impl Job<'_> {
     }
 
     /// Drives a guest to its end, or until it is interrupted.
-    fn drive(
+    pub(super) fn drive(
         &self,
         guest: impl Future<Output = Result<Outcome, RunError>>,
     ) -> Result<Outcome, RunError> {
@@ -379,7 +381,7 @@ impl Job<'_> {
     }
 
     /// Tells a guest that ended while it was set up (a module may have a start function) from one that can't be.
-    fn instantiation(
+    pub(super) fn instantiation(
         &self,
         error: &wasmtime::Error,
         limiter: &Limiter,
@@ -400,7 +402,7 @@ impl Job<'_> {
         }
     }
 
-    fn refuse(&self, mut missing: Vec<String>) -> Result<(), RunError> {
+    pub(super) fn refuse(&self, mut missing: Vec<String>) -> Result<(), RunError> {
         if missing.is_empty() {
             return Ok(());
         }
@@ -423,7 +425,7 @@ impl Job<'_> {
         }
     }
 
-    fn start(&self, error: &wasmtime::Error) -> RunError {
+    pub(super) fn start(&self, error: &wasmtime::Error) -> RunError {
         RunError::Start {
             path: self.spec.program.clone(),
             detail: format!("{error:#}"),
@@ -432,7 +434,7 @@ impl Job<'_> {
 }
 
 /// Says whether a guest ended because it was refused memory.
-fn blame(outcome: Outcome, limiter: &Limiter) -> Outcome {
+pub(super) fn blame(outcome: Outcome, limiter: &Limiter) -> Outcome {
     if limiter.has_refused() {
         outcome.after_refused_memory()
     } else {
@@ -440,20 +442,16 @@ fn blame(outcome: Outcome, limiter: &Limiter) -> Outcome {
     }
 }
 
-/// Says what a program is that has no entry point.
-fn exports_hint<'a>(exports: impl Iterator<Item = &'a str>) -> String {
-    let mut names: Vec<_> = exports.take(NAMED_IMPORTS + 1).collect();
-    if names.contains(&"_initialize") {
-        return "it is a library (a \"reactor\") for a host that calls its functions".to_owned();
+/// Says what a program has that has no entry point.
+fn exports_hint(mut functions: Vec<String>) -> String {
+    if functions.is_empty() {
+        return "it has no function that could be called".to_owned();
     }
-    if names.is_empty() {
-        return "it exports nothing".to_owned();
-    }
-    let more = if names.len() > NAMED_IMPORTS {
+    let more = if functions.len() > NAMED_IMPORTS {
         ", …"
     } else {
         ""
     };
-    names.truncate(NAMED_IMPORTS);
-    format!("it exports {}{more}", names.join(", "))
+    functions.truncate(NAMED_IMPORTS);
+    format!("it is a library with {}{more}", functions.join(", "))
 }
