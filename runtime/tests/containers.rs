@@ -24,6 +24,7 @@ fn config(name: &str, auto_remove: bool) -> ContainerConfig {
         manifest: "sha256:0".to_owned(),
         image_id: "sha256:0".to_owned(),
         args: vec!["/hello.wasm".to_owned()],
+        invoke: None,
         env: Vec::new(),
         cwd: "/".to_owned(),
         mounts: Vec::new(),

@@ -204,6 +204,8 @@ impl Error {
                 RunError::Wall(_)
                 | RunError::Host { .. }
                 | RunError::NoPort { .. }
+                | RunError::NoExport { .. }
+                | RunError::Arguments { .. }
                 | RunError::WorkingDirectory { .. },
             ) => Kind::Engine,
             Self::ProgramNotRunnable { .. } | Self::Program { .. } | Self::Run(_) => {
@@ -268,6 +270,7 @@ impl Error {
             Self::Archive { source, .. } => return source.hint().map(str::to_owned),
             Self::Run(RunError::NoPort { .. }) => "publish one, such as `-p 8080:80`; which port of the container it is called makes no difference".to_owned(),
             Self::Run(RunError::MemoryLimit { .. }) => "give it more with --memory".to_owned(),
+            Self::Run(RunError::NotACommand { .. }) => "call one of its functions, such as `coracle run --invoke NAME IMAGE 1 2`".to_owned(),
             Self::Build(error) => return error.hint(),
             Self::Registry(error) => return error.hint(),
             _ => return None,

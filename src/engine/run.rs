@@ -39,6 +39,8 @@ pub struct RunContainer {
     pub entrypoint: Option<String>,
     /// Replaces the image's CMD.
     pub args: Vec<String>,
+    /// The function to call with `args`, instead of starting the program.
+    pub invoke: Option<String>,
     /// Environment, each `NAME=value`; added to the image's.
     pub env: Vec<String>,
     /// Replaces the image's WORKDIR.
@@ -191,6 +193,7 @@ impl Engine {
         make_working_directory(&fs, &config.cwd)?;
         let spec = ContainerSpec {
             program_sha256: program.sha256,
+            world: spec::world(config.invoke, &config.args),
             args: config.args,
             env: config.env.iter().map(|pair| split(pair)).collect(),
             cwd: config.cwd,
@@ -292,7 +295,11 @@ fn wall_around(owned: &Owned, mounts: &[MountSource]) -> Result<WallSpec, Error>
 /// Decides everything about the container.
 fn freeze(image: &Image, request: RunContainer) -> Result<ContainerConfig, Error> {
     let defaults = &image.config.config;
-    let args = spec::args(defaults, request.entrypoint.as_deref(), &request.args);
+    let entrypoint = request.entrypoint.as_deref();
+    let args = match &request.invoke {
+        Some(_) => spec::function_args(defaults, entrypoint, &request.args),
+        None => spec::args(defaults, entrypoint, &request.args),
+    };
     if args.first().is_none_or(String::is_empty) {
         return Err(Error::NoCommand {
             image: request.image,
@@ -314,6 +321,7 @@ fn freeze(image: &Image, request: RunContainer) -> Result<ContainerConfig, Error
         image_id: image.config_digest.to_string(),
         image: request.image,
         args,
+        invoke: request.invoke,
         env: env
             .into_iter()
             .map(|(name, value)| format!("{name}={value}"))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use coracle_packager::image::ContainerConfig as ImageDefaults;
+use coracle_runtime::spec::World;
 
 /// Where Docker looks for a program that is named without a slash.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -26,6 +27,27 @@ pub(super) fn args(
         all.extend_from_slice(args);
     }
     all
+}
+
+/// Returns the program and the arguments of a function in it: nothing of the image's own arguments means them.
+pub(super) fn function_args(
+    image: &ImageDefaults,
+    entrypoint: Option<&str>,
+    given: &[String],
+) -> Vec<String> {
+    let program = args(image, entrypoint, &[]).into_iter().take(1);
+    program.chain(given.iter().cloned()).collect()
+}
+
+/// Returns what is made of the program; the first of `args` is its name.
+pub(super) fn world(invoke: Option<String>, args: &[String]) -> World {
+    match invoke {
+        Some(export) => World::Invoke {
+            export,
+            args: args.iter().skip(1).cloned().collect(),
+        },
+        None => World::Main,
+    }
 }
 
 /// Returns the environment: the image's, then the user's; a later value of a name replaces the earlier in its place.
@@ -123,6 +145,18 @@ mod tests {
                 want,
                 "{entrypoint:?} {cmd:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_functions_arguments_are_those_given() {
+        let given = ["1".to_owned()];
+        for (entrypoint, cmd, chosen, want) in [
+            (&["/e", "x"][..], &["c"][..], None, &["/e", "1"][..]),
+            (&[], &["/c", "x"], None, &["/c", "1"]),
+            (&["/e"], &[], Some("/x"), &["/x", "1"]),
+        ] {
+            assert_eq!(function_args(&image(entrypoint, cmd), chosen, &given), want);
         }
     }
 

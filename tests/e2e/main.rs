@@ -28,6 +28,7 @@ mod files;
 mod images;
 mod inspect;
 mod invalid;
+mod invoke;
 mod kills;
 mod limits;
 mod network;

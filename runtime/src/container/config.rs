@@ -171,6 +171,9 @@ pub struct ContainerConfig {
     pub image_id: String,
     /// The program and its arguments.
     pub args: Vec<String>,
+    /// The function of the program that is called with these arguments, instead of starting it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoke: Option<String>,
     /// Environment, each `NAME=value`.
     pub env: Vec<String>,
     /// Working directory.

@@ -12,7 +12,7 @@ mod invoke;
 mod limits;
 mod paths;
 mod preview0;
-#[path = "../../../tests/guests/http/service.rs"]
+#[path = "../../../tests/guests/bare/service.rs"]
 mod service;
 mod stdio;
 mod time;

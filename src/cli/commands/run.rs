@@ -39,6 +39,9 @@ pub(in super::super) struct Args {
     /// Run this program instead of the image's
     #[arg(long, value_name = "PROGRAM")]
     entrypoint: Option<String>,
+    /// Call this function of the program with the arguments, and print what it returns
+    #[arg(long, value_name = "FUNCTION")]
+    invoke: Option<String>,
     /// Add a label
     #[arg(short, long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
@@ -94,6 +97,7 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
             name,
             entrypoint: args.entrypoint,
             args: arguments.to_vec(),
+            invoke: args.invoke,
             env,
             cwd: args.workdir,
             mounts,

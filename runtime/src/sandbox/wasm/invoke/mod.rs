@@ -40,7 +40,8 @@ impl Job<'_> {
         let guest = p1::Guest::new(self.spec, preopens, module, self.interrupt.clone());
         wall()?;
         let mut linker = Linker::new(self.engine.engine());
-        p1::link(&mut linker, module).map_err(|error| self.start(&error))?;
+        p1::link(&mut linker, module, !self.spec.listeners.is_empty())
+            .map_err(|error| self.start(&error))?;
         let mut store = self.store(guest, |guest| &mut guest.limiter);
         let outcome = self.drive(async {
             let instance = match linker.instantiate_async(&mut store, module).await {
