@@ -118,6 +118,11 @@ impl Cpus {
         self.0 < Self::ONE
     }
 
+    /// Returns the whole processors in it.
+    pub const fn whole(self) -> u64 {
+        self.0 / Self::ONE
+    }
+
     /// Returns how long this much work takes at this share.
     pub fn time_for(self, work: Duration) -> Duration {
         let nanos = work

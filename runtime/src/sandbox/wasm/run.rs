@@ -321,6 +321,7 @@ impl Job<'_> {
             preopens,
             interrupt: self.interrupt.clone(),
             drain,
+            throttle: self.throttle.take(),
             open_files,
         }
         .serve()

@@ -6,16 +6,17 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
@@ -28,7 +29,9 @@ use crate::sandbox::wasm::bind::p2;
 use crate::sandbox::wasm::bind::preopen::Start;
 use crate::sandbox::wasm::exit::{Interrupted, Outcome, outcome};
 use crate::sandbox::wasm::interrupt::Interrupt;
+use crate::sandbox::wasm::limits::host_buffer;
 use crate::sandbox::wasm::stdio::Output;
+use crate::sandbox::wasm::throttle::Throttle;
 use crate::spec::ContainerSpec;
 
 /// All that it takes to answer a request, the same on all threads.
@@ -39,7 +42,32 @@ pub(super) struct Common {
     pub(super) interrupt: Option<Interrupt>,
     pub(super) turns: Arc<Semaphore>,
     pub(super) ticker: Ticker,
+    /// The account of all guests together, where they have less than a processor.
+    pub(super) throttle: Option<Mutex<Throttle>>,
     pub(super) errors: Output,
+}
+
+impl Common {
+    /// Returns how long all must rest to stay within their share of a processor.
+    fn owed(&self) -> Duration {
+        let Some(throttle) = &self.throttle else {
+            return Duration::ZERO;
+        };
+        throttle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .settle()
+    }
+}
+
+/// Lets others have their turn.
+async fn next_turn(owed: Duration) {
+    if owed.is_zero() {
+        // tokio's own way to wait: before this guest's next turn it looks for what has come from outside.
+        yield_now().await;
+    } else {
+        sleep(owed).await;
+    }
 }
 
 /// One thread's. Whoever answers a request holds it, so that the thread learns when nobody does any more.
@@ -121,6 +149,10 @@ impl Handler {
 
     /// Waits for the right to have an instance; not forever.
     async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let owed = self.common.owed();
+        if !owed.is_zero() {
+            sleep(owed).await;
+        }
         if let Ok(turn) = Arc::clone(&self.common.turns).try_acquire_owned() {
             return Some(turn);
         }
@@ -137,7 +169,7 @@ impl Handler {
     ) -> wasmtime::Result<()> {
         let _busy = self.common.ticker.busy();
         let _turn = turn;
-        let mut store = self.store();
+        let mut store = self.store()?;
         let mut http = store.data_mut().http();
         let request = http.new_incoming_request(Scheme::Http, request.map(Sent::new))?;
         let answer = http.new_response_outparam(sender)?;
@@ -146,7 +178,7 @@ impl Handler {
         handler.call_handle(&mut store, request, answer).await
     }
 
-    fn store(&self) -> Store<p2::Guest> {
+    fn store(&self) -> wasmtime::Result<Store<p2::Guest>> {
         let common = &*self.common;
         let guest = p2::Guest::new(
             &common.spec,
@@ -155,14 +187,20 @@ impl Handler {
         );
         let mut store = Store::new(common.proxy.engine(), guest);
         store.limiter(|guest| &mut guest.limiter);
+        store.set_hostcall_fuel(host_buffer(&common.spec.limits));
+        if let Some(fuel) = common.spec.limits.fuel {
+            store.set_fuel(fuel)?;
+        }
         store.set_epoch_deadline(1);
-        let interrupt = common.interrupt.clone();
-        store.epoch_deadline_callback(move |_| match &interrupt {
+        let common = Arc::clone(&self.common);
+        store.epoch_deadline_callback(move |_| match &common.interrupt {
             Some(interrupt) if interrupt.is_raised() => Err(Interrupted.into()),
-            // tokio's own way to wait: before this guest's next turn it looks for what has come from outside.
-            _ => Ok(UpdateDeadline::YieldCustom(1, Box::pin(yield_now()))),
+            _ => Ok(UpdateDeadline::YieldCustom(
+                1,
+                Box::pin(next_turn(common.owed())),
+            )),
         });
-        store
+        Ok(store)
     }
 
     /// Sends the answer of a guest that has not ended yet.

@@ -6,8 +6,8 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
@@ -20,6 +20,7 @@ use super::connection;
 use super::drain::Drain;
 use super::request::{Common, Handler};
 use super::ticker::Ticker;
+use crate::policy::quantity::Cpus;
 use crate::sandbox::wasm::bind::p2;
 use crate::sandbox::wasm::bind::preopen::Start;
 use crate::sandbox::wasm::error::RunError;
@@ -27,6 +28,7 @@ use crate::sandbox::wasm::exit::Outcome;
 use crate::sandbox::wasm::host;
 use crate::sandbox::wasm::interrupt::Interrupt;
 use crate::sandbox::wasm::stdio::Output;
+use crate::sandbox::wasm::throttle::Throttle;
 use crate::spec::{ContainerSpec, Listener, OpenSocket};
 
 /// The exit code when requests had to be cut short: as if SIGTERM had ended the process at once (128 + 15).
@@ -41,6 +43,8 @@ pub(in super::super) struct Service {
     pub(in super::super) preopens: Vec<(&'static str, Start)>,
     pub(in super::super) interrupt: Option<Interrupt>,
     pub(in super::super) drain: Drain,
+    /// The account of all guests together, where they have less than a processor.
+    pub(in super::super) throttle: Option<Throttle>,
     /// How many descriptors this process may have, from [`open_files`].
     pub(in super::super) open_files: usize,
 }
@@ -91,6 +95,7 @@ impl Service {
             interrupt: self.interrupt.clone(),
             turns: Arc::new(Semaphore::new(INSTANCES)),
             ticker,
+            throttle: self.throttle.map(Mutex::new),
         });
         let (alive, mut all_gone) = mpsc::channel(1);
         let workers = workers(&common, &closing, &alive)?;
@@ -143,14 +148,16 @@ impl Service {
     }
 }
 
-/// Starts a thread for each processor. Each holds `alive` until it ends.
+/// Starts a thread for each processor, or for each whole one that the limit leaves. Each holds `alive` until it ends.
 fn workers(
     common: &Arc<Common>,
     closing: &watch::Receiver<bool>,
     alive: &mpsc::Sender<Infallible>,
 ) -> Result<Vec<Worker>, RunError> {
+    let limit = common.spec.limits.cpus.map_or(u64::MAX, Cpus::whole);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
     let count = thread::available_parallelism().map_or(1, usize::from);
-    (0..count)
+    (0..count.min(limit))
         .map(|_| {
             let (accepted, incoming) = mpsc::unbounded_channel();
             let connections = Arc::new(AtomicUsize::new(0));

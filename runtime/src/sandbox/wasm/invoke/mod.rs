@@ -13,7 +13,8 @@ use wasmtime::{FuncType, Linker, Module, Val};
 use super::bind::{p1, p2};
 use super::error::RunError;
 use super::exit::{Outcome, outcome};
-use super::run::{Ended, Job, Preopens, Wall};
+use super::limits::host_buffer;
+use super::run::{Ended, Job, Preopens, Wall, blame};
 use super::stdio::Output;
 
 /// What a module without a start has instead: it is called once, before any other function.
@@ -42,11 +43,11 @@ impl Job<'_> {
         let mut linker = Linker::new(self.engine.engine());
         p1::link(&mut linker, module, !self.spec.listeners.is_empty())
             .map_err(|error| self.start(&error))?;
-        let mut store = self.store(guest, |guest| &mut guest.limiter);
+        let mut store = self.store(guest, |guest| &mut guest.limiter)?;
         let outcome = self.drive(async {
             let instance = match linker.instantiate_async(&mut store, module).await {
                 Ok(instance) => instance,
-                Err(error) => return self.instantiation(&error),
+                Err(error) => return self.instantiation(&error, &store.data().limiter),
             };
             store.data_mut().memory = instance.get_memory(&mut store, "memory");
             let call = async {
@@ -68,6 +69,7 @@ impl Job<'_> {
                 Err(error) => outcome(&error),
             })
         })?;
+        let outcome = blame(outcome, &store.data().limiter);
         ended(&outcome);
         Ok(outcome)
     }
@@ -94,11 +96,12 @@ impl Job<'_> {
         let pre = linker
             .instantiate_pre(component)
             .map_err(|error| self.start(&error))?;
-        let mut store = self.store(guest, |guest| &mut guest.limiter);
+        let mut store = self.store(guest, |guest| &mut guest.limiter)?;
+        store.set_hostcall_fuel(host_buffer(&self.spec.limits));
         let outcome = self.drive(async {
             let instance = match pre.instantiate_async(&mut store).await {
                 Ok(instance) => instance,
-                Err(error) => return self.instantiation(&error),
+                Err(error) => return self.instantiation(&error, &store.data().limiter),
             };
             let func = instance
                 .get_func(&mut store, index)
@@ -111,6 +114,7 @@ impl Job<'_> {
                 },
             )
         })?;
+        let outcome = blame(outcome, &store.data().limiter);
         ended(&outcome);
         Ok(outcome)
     }
