@@ -19,6 +19,8 @@ impl Engine {
     ///
     /// If the image's files cannot be read.
     pub(super) fn make_ready(&self, image: &Image) -> Result<Option<Error>, Error> {
+        // No wall is raised here, so there may be threads. What is wrong with a layer is heard when it is opened.
+        drop(self.layers.prepare_in_parallel(&self.store, image));
         let fs = GuestFs::builder(Arc::new(self.open_lower(image)?)).build()?;
         let defaults = &image.config.config;
         let args = spec::args(defaults, None, &[]);

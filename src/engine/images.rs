@@ -411,13 +411,10 @@ impl Engine {
         let _leases = (self.store.lease()?, self.layers.lease()?);
         let before = self.store.resolve(reference)?;
         let client = client(registries);
-        let pulled = runtime()?.block_on(client.pull(
-            reference,
-            &self.store,
-            wanted,
-            &self.host,
-            progress,
-        ))?;
+        let runtime = runtime()?;
+        let pulled = self.pack_ahead(progress, |progress| {
+            runtime.block_on(client.pull(reference, &self.store, wanted, &self.host, progress))
+        })?;
         let not_runnable = self.make_ready(&pulled.image)?;
         // A digest says all: with it a tag means nothing, as in Docker.
         let name = match reference.digest() {

@@ -9,6 +9,7 @@
 //! <root>/containers/ ephemeral/ names/ staging/                             coracle_runtime::container
 //! ```
 
+mod ahead;
 mod archives;
 mod build;
 mod check;

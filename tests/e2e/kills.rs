@@ -90,6 +90,11 @@ fn whatever_is_killed_nothing_is_half_there() {
         &["exit7"],
         &[("one", &shared), ("two", &local)],
     );
+    let own = noise(1 << 20, 40);
+    let files = [("one", &shared[..]), ("two", &own[..])];
+    sender.build("saved:1", DOCKERFILE, &["exit7"], &files);
+    let archive = sender.path("saved.tar").display().to_string();
+    sender.ok(&["save", "-o", &archive, "saved:1"]);
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let mut victims = vec![
         (words(&["pull", "-q", &remote[0]]), vec![remote[0].clone()]),
@@ -98,6 +103,11 @@ fn whatever_is_killed_nothing_is_half_there() {
             words(&["build", "-q", "-t", "local:1", &context]),
             vec!["local:1".to_owned()],
         ),
+        (
+            words(&["load", "-q", "-i", &archive]),
+            vec!["saved:1".to_owned()],
+        ),
+        (words(&["rmi", "saved:1"]), vec!["saved:1".to_owned()]),
         (words(&["run", "--rm", "--name", "one", "local:1"]), vec![]),
         (
             words(&["tag", "local:1", "other:2"]),

@@ -62,6 +62,8 @@ impl LayerStore {
         };
         let temp = self.temp_root();
         empty(&temp)?;
+        // Locks that nobody holds, or there would be a lease. What they remember is made again.
+        empty(&self.turns_root())?;
         let mut collected = Collected::default();
         // Chains first: a merged index is of no use without its layers.
         let chains: BTreeSet<PathBuf> = keep_chains
@@ -107,7 +109,11 @@ fn remove(path: &Path, temp: &Path) -> Result<u64, LayerError> {
 
 fn empty(directory: &Path) -> Result<(), LayerError> {
     for path in entries(directory)? {
-        match fs::remove_dir_all(&path) {
+        let removed = match path.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        match removed {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(LayerError::io("removing", &path)(error)),

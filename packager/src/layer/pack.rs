@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::digest::Hasher;
-use crate::image::TarLayer;
+use crate::digest::{Digest, Hasher};
+use crate::media_type::Compression;
 use crate::store::Store;
 
 use super::compress::Decoder;
@@ -17,31 +17,68 @@ use super::source::Stream;
 use super::store::{INDEX, LayerLease, LayerStore, TAR, write_index};
 use super::temp::create_file;
 
-/// Packs one layer. On an error nothing of it is kept.
+/// What an image says of a layer that is to be packed.
+#[derive(Clone, Copy)]
+pub(super) struct Expected<'a> {
+    pub(super) compression: Compression,
+    pub(super) diff_id: &'a Digest,
+}
+
+/// Packs one layer, and returns its diff ID. On an error nothing of it is kept.
+///
+/// The compressed bytes are not hashed on the way: what is kept is checked against the diff ID, or goes by the one that it has.
+/// Only if something is wrong the blob is read again, to tell damage on this disk from a layer that never was right.
 pub(super) fn pack(
     layers: &LayerStore,
     store: &Store,
-    layer: &TarLayer<'_>,
+    blob: &Digest,
+    expected: Option<Expected<'_>>,
     lease: &LayerLease,
-) -> Result<(), LayerError> {
+) -> Result<Digest, LayerError> {
+    unpack(layers, store, blob, expected, lease).map_err(|error| match error {
+        LayerError::Read { .. }
+        | LayerError::Tar { .. }
+        | LayerError::DiffId { .. }
+        | LayerError::TrailingBytes { .. }
+        | LayerError::Compression { .. } => match store.check_blob(blob) {
+            Ok(()) => error,
+            Err(source) => LayerError::Read {
+                layer: blob.clone(),
+                source: io::Error::new(io::ErrorKind::InvalidData, source),
+            },
+        },
+        error => error,
+    })
+}
+
+fn unpack(
+    layers: &LayerStore,
+    store: &Store,
+    blob: &Digest,
+    expected: Option<Expected<'_>>,
+    lease: &LayerLease,
+) -> Result<Digest, LayerError> {
     let limits = layers.limits();
     let reading = |source| LayerError::Read {
-        layer: layer.digest.clone(),
+        layer: blob.clone(),
         source,
     };
-    let blob = store
-        .open_blob(&layer.digest)
+    let (file, size) = store
+        .open_unchecked(blob)
         .map_err(|source| LayerError::Store {
-            blob: layer.digest.to_string(),
+            blob: blob.to_string(),
             source,
         })?;
-    let size = blob.size();
-    let (decoder, compression) = Decoder::new(blob).map_err(reading)?;
-    if compression != layer.compression {
+    let (decoder, compression) = Decoder::new(file).map_err(reading)?;
+    if let Some(Expected {
+        compression: want, ..
+    }) = expected
+        && compression != want
+    {
         return Err(LayerError::Compression {
-            layer: layer.digest.clone(),
+            layer: blob.clone(),
             got: compression,
-            want: layer.compression,
+            want,
         });
     }
 
@@ -51,11 +88,13 @@ pub(super) fn pack(
         file: create_file(&path)?,
         path: &path,
         decoder,
-        hasher: Hasher::for_digest(layer.diff_id),
+        hasher: expected.map_or_else(Hasher::sha256, |expected| {
+            Hasher::for_digest(expected.diff_id)
+        }),
         written: 0,
         size,
         limits,
-        layer,
+        blob,
         fault: None,
     };
     let mut source = Stream::new(tee);
@@ -75,7 +114,7 @@ pub(super) fn pack(
         (Err(TarError::Io { source, .. }), None) => return Err(reading(source)),
         (Err(source), None) => {
             return Err(LayerError::Tar {
-                layer: layer.digest.to_string(),
+                layer: blob.to_string(),
                 source,
             });
         }
@@ -89,15 +128,17 @@ pub(super) fn pack(
     } = source.into_inner();
     if decoder.drain().map_err(reading)? {
         return Err(LayerError::TrailingBytes {
-            layer: layer.digest.clone(),
+            layer: blob.clone(),
         });
     }
     let diff_id = hasher.finish();
-    if diff_id != *layer.diff_id {
+    if let Some(Expected { diff_id: want, .. }) = expected
+        && diff_id != *want
+    {
         return Err(LayerError::DiffId {
-            layer: layer.digest.clone(),
+            layer: blob.clone(),
             got: diff_id,
-            want: layer.diff_id.clone(),
+            want: want.clone(),
         });
     }
     file.sync_all().map_err(LayerError::io("syncing", &path))?;
@@ -109,7 +150,8 @@ pub(super) fn pack(
     })?;
     drop(tree);
     write_index(encoder, &index)?;
-    temp.publish(&layers.layer_dir(&diff_id), &[TAR, INDEX])
+    temp.publish(&layers.layer_dir(&diff_id), &[TAR, INDEX])?;
+    Ok(diff_id)
 }
 
 /// Gives on the uncompressed bytes of a blob, and keeps and hashes them meanwhile.
@@ -122,7 +164,7 @@ struct Tee<'a, R: Read> {
     /// Compressed size in bytes.
     size: u64,
     limits: &'a Limits,
-    layer: &'a TarLayer<'a>,
+    blob: &'a Digest,
     /// Why the last read failed, if it was not the blob's fault.
     fault: Option<LayerError>,
 }
@@ -132,14 +174,14 @@ impl<R: Read> Tee<'_, R> {
         self.written = self.written.saturating_add(bytes.len() as u64);
         if self.written > self.limits.layer_bytes {
             return Err(LayerError::TooLarge {
-                layer: self.layer.digest.to_string(),
+                layer: self.blob.to_string(),
                 limit: self.limits.layer_bytes,
             });
         }
         let honest = self.size.saturating_mul(self.limits.expansion);
         if self.written > self.limits.free_bytes && self.written > honest {
             return Err(LayerError::Expansion {
-                layer: self.layer.digest.clone(),
+                layer: self.blob.clone(),
                 size: self.size,
                 limit: self.limits.expansion,
             });

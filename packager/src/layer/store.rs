@@ -14,8 +14,10 @@ use super::error::{IndexError, LayerError};
 use super::index::TreeIndex;
 use super::limits::{Limits, MAX_INDEX_BYTES};
 use super::merge::merge;
-use super::pack::pack;
+use super::pack::{Expected, pack};
+use super::parallel;
 use super::temp::{TempDir, create_directories, create_file};
+use super::turn::Turn;
 
 /// The uncompressed archive of a layer.
 pub(super) const TAR: &str = "layer.tar";
@@ -24,9 +26,11 @@ pub(super) const TAR: &str = "layer.tar";
 pub(super) const INDEX: &str = "index.v1";
 /// The blob that this layer was written to, if it was written here.
 pub(super) const BLOB: &str = "blob.json";
+/// Directory of the locks for single blobs.
+const TURNS: &str = "turns";
 
 /// Layers in packed form: `<algorithm>/<diff ID>/` holds the uncompressed tar of a layer and its index, `chains/<chain ID>/` the
-/// merged index of an image's layers, `tmp/` what is being written.
+/// merged index of an image's layers, `tmp/` what is being written, `turns/` a lock for each blob that is being packed.
 ///
 /// Nothing in the first two is ever changed, and nothing appears there before it is complete and on disk, so several processes
 /// may use one store, and may be killed at any time. Everything is open to its owner only.
@@ -118,31 +122,77 @@ impl LayerStore {
     /// Packs what is not packed yet of the image's layers, and returns its root file system.
     ///
     /// Each layer is decompressed once, and must have the diff ID that the image's config says. Layers that are there are not read
-    /// again. Safe in several processes at a time: one packs, the others wait for it.
+    /// again. Safe in several processes at a time: one packs a layer, the others wait for it. Makes no threads.
     ///
     /// # Errors
     ///
     /// A blob is missing, damaged, not the layer that the config names, no usable tar archive, or beyond a limit. What was complete
     /// before the error stays.
     pub fn prepare(&self, store: &Store, image: &Image) -> Result<Rootfs, LayerError> {
+        self.prepare_on(1, store, image)
+    }
+
+    /// As [`LayerStore::prepare`], several layers at a time where there are processors for them.
+    ///
+    /// # Errors
+    ///
+    /// As [`LayerStore::prepare`].
+    pub fn prepare_in_parallel(&self, store: &Store, image: &Image) -> Result<Rootfs, LayerError> {
+        self.prepare_on(parallel::threads(), store, image)
+    }
+
+    fn prepare_on(
+        &self,
+        threads: usize,
+        store: &Store,
+        image: &Image,
+    ) -> Result<Rootfs, LayerError> {
         if let Some(rootfs) = self.prepared(image)? {
             return Ok(rootfs);
         }
         self.sweep()?;
         let lease = self.lease()?;
-        let _packing = self.lock("packing", File::lock)?;
-        for layer in image.tar_layers()? {
-            if !self.has_layer(layer.diff_id)? {
-                // Half of a layer, which somebody else has left.
-                self.set_aside(&self.layer_dir(layer.diff_id), &lease)?;
-                pack(self, store, &layer, &lease)?;
+        let _packing = self.packing()?;
+        let layers = image.tar_layers()?;
+        parallel::for_each(threads, &layers, |layer| {
+            let _turn = self.turn(&layer.digest)?;
+            if self.has_layer(layer.diff_id)? {
+                return Ok(());
             }
-        }
+            // Half of a layer, which somebody else has left.
+            self.set_aside(&self.layer_dir(layer.diff_id), &lease)?;
+            let expected = Expected {
+                compression: layer.compression,
+                diff_id: layer.diff_id,
+            };
+            pack(self, store, &layer.digest, Some(expected), &lease).map(drop)
+        })?;
         let rootfs = self.rootfs(&image.config.rootfs.diff_ids);
         if !exists(&rootfs.index)? {
             self.write_chain(&rootfs, &image.config.rootfs.diff_ids, &lease)?;
         }
         Ok(rootfs)
+    }
+
+    /// Packs a layer before it is known of which image it is, such as one that has just arrived: [`LayerStore::prepare`] then finds
+    /// it. Returns its diff ID, which nobody has compared with an image's config.
+    ///
+    /// # Errors
+    ///
+    /// The blob is missing, no usable tar archive, or beyond a limit.
+    pub fn pack_ahead(&self, store: &Store, blob: &Digest) -> Result<Digest, LayerError> {
+        let lease = self.lease()?;
+        let _packing = self.packing()?;
+        let mut turn = self.turn(blob)?;
+        // Another process that fetched the same blob may have packed it.
+        if let Some(diff_id) = turn.packed_as()
+            && self.has_layer(&diff_id)?
+        {
+            return Ok(diff_id);
+        }
+        let diff_id = pack(self, store, blob, None, &lease)?;
+        turn.set_packed_as(&diff_id);
+        Ok(diff_id)
     }
 
     /// Keeps all packed layers until the lease is dropped.
@@ -196,7 +246,7 @@ impl LayerStore {
     /// Something cannot be removed.
     pub fn discard(&self, image: &Image) -> Result<(), LayerError> {
         let lease = self.lease()?;
-        let _packing = self.lock("packing", File::lock)?;
+        let _packing = self.not_packing()?;
         let rootfs = self.rootfs(&image.config.rootfs.diff_ids);
         let files = [&rootfs.index].into_iter().chain(&rootfs.layers);
         for directory in files.filter_map(|file| file.parent()) {
@@ -207,7 +257,7 @@ impl LayerStore {
 
     pub(super) fn discard_directory(&self, directory: &Path) -> Result<(), LayerError> {
         let lease = self.lease()?;
-        let _packing = self.lock("packing", File::lock)?;
+        let _packing = self.not_packing()?;
         self.set_aside(directory, &lease)
     }
 
@@ -251,6 +301,28 @@ impl LayerStore {
         let temp = self.temp_dir(lease)?;
         write_index(encoder, &temp.file(INDEX))?;
         temp.publish_file(INDEX, &rootfs.index)
+    }
+
+    /// Says that this process packs: nobody takes away what it finds packed meanwhile.
+    fn packing(&self) -> Result<File, LayerError> {
+        self.lock("packing", File::lock_shared)
+    }
+
+    /// Waits until nobody packs.
+    fn not_packing(&self) -> Result<File, LayerError> {
+        self.lock("packing", File::lock)
+    }
+
+    /// Waits until nobody else packs this blob. A lease must be held.
+    fn turn(&self, blob: &Digest) -> Result<Turn, LayerError> {
+        create_directories(&self.turns_root())?;
+        let name = format!("{TURNS}/{}", blob.hex());
+        Ok(Turn::new(self.lock(&name, File::lock)?))
+    }
+
+    /// Where there is a file for each blob that was packed, to be locked meanwhile.
+    pub(super) fn turns_root(&self) -> PathBuf {
+        self.root().join(TURNS)
     }
 
     fn lock(

@@ -32,7 +32,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, File};
 
 pub use error::StoreError;
 pub use gc::Freed;
@@ -131,6 +131,20 @@ impl Store {
     /// [`StoreError::Missing`], or the file system fails.
     pub fn open_blob(&self, digest: &Digest) -> Result<BlobReader, StoreError> {
         BlobReader::open(self, digest)
+    }
+
+    /// Opens a blob for who checks its content otherwise, and returns its size as well.
+    pub(crate) fn open_unchecked(&self, digest: &Digest) -> Result<(File, u64), StoreError> {
+        reader::open(self, digest)
+    }
+
+    /// Reads a blob to its end, and so checks its size and digest.
+    ///
+    /// # Errors
+    ///
+    /// It is missing, or its bytes do not have its digest.
+    pub fn check_blob(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.read_through(digest).map(drop)
     }
 
     /// Reads a whole blob of at most `limit` bytes, checked.

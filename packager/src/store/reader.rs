@@ -30,20 +30,7 @@ enum State {
 
 impl BlobReader {
     pub(super) fn open(store: &Store, digest: &Digest) -> Result<Self, StoreError> {
-        let path = layout::blob_path(digest);
-        let file = match store.dir().open(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(StoreError::Missing {
-                    digest: digest.clone(),
-                    root: store.root().to_owned(),
-                });
-            }
-            opened => opened.context("opening", || store.path(&path))?,
-        };
-        let size = file
-            .metadata()
-            .context("reading the size of", || store.path(&path))?
-            .len();
+        let (file, size) = open(store, digest)?;
         Ok(Self {
             file,
             digest: digest.clone(),
@@ -109,6 +96,25 @@ impl Read for BlobReader {
         }
         self.check_end().map(|()| 0)
     }
+}
+
+/// Opens a blob's file, and returns its size as well.
+pub(super) fn open(store: &Store, digest: &Digest) -> Result<(File, u64), StoreError> {
+    let path = layout::blob_path(digest);
+    let file = match store.dir().open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(StoreError::Missing {
+                digest: digest.clone(),
+                root: store.root().to_owned(),
+            });
+        }
+        opened => opened.context("opening", || store.path(&path))?,
+    };
+    let size = file
+        .metadata()
+        .context("reading the size of", || store.path(&path))?
+        .len();
+    Ok((file, size))
 }
 
 fn invalid(error: StoreError) -> io::Error {

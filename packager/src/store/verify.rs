@@ -265,7 +265,7 @@ impl Store {
     }
 
     /// Reads a blob to its end, and returns its size.
-    fn read_through(&self, digest: &Digest) -> Result<u64, StoreError> {
+    pub(super) fn read_through(&self, digest: &Digest) -> Result<u64, StoreError> {
         let mut reader = self.open_blob(digest)?;
         io::copy(&mut reader, &mut io::sink())
             .map_err(|error| store_error(error, || self.path(layout::blob_path(digest))))

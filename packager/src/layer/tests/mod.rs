@@ -296,7 +296,7 @@ impl World {
                 }
             }
         }
-        files.retain(|file| file != "lock" && file != "packing");
+        files.retain(|file| file != "lock" && file != "packing" && !file.starts_with("turns/"));
         files.sort();
         files
     }

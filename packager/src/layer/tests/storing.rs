@@ -203,3 +203,88 @@ fn garbage() {
         super::super::Collected::default()
     );
 }
+
+#[test]
+fn what_was_packed_ahead_is_found() {
+    let world = World::new();
+    let blobs = two_layers();
+    let image = world.image(&blobs);
+    for (blob, layer) in blobs.iter().zip(image.tar_layers().expect("layers")) {
+        for _ in 0..2 {
+            let diff_id = world.layers.pack_ahead(&world.store, &layer.digest);
+            assert_eq!(diff_id.expect("packed"), blob.diff_id);
+        }
+        // Nobody needs the blob any more: so it is not read again.
+        fs::remove_file(
+            world
+                .store
+                .root()
+                .join("blobs/sha256")
+                .join(layer.digest.hex()),
+        )
+        .expect("removed");
+        let again = world.layers.pack_ahead(&world.store, &layer.digest);
+        assert_eq!(again.expect("remembered"), blob.diff_id);
+    }
+    let rootfs = world.layers.prepare(&world.store, &image).expect("there");
+    assert_eq!(rootfs.layers.len(), 2);
+    assert!(world.layers.verify().expect("a check").damages.is_empty());
+    // What is remembered goes with the next collection, as it may be wrong by then.
+    assert!(
+        !world
+            .layers
+            .collect_garbage(&[], &[])
+            .expect("collected")
+            .busy
+    );
+    let layer = image.tar_layers().expect("layers").remove(0);
+    assert!(
+        world
+            .layers
+            .pack_ahead(&world.store, &layer.digest)
+            .is_err()
+    );
+}
+
+#[test]
+fn what_is_no_layer_leaves_nothing_when_packed_ahead() {
+    let world = World::new();
+    for bytes in [
+        &b"\0asm\x01\0\0\0 a program as a layer"[..],
+        b"{}",
+        b"\x1f\x8b",
+    ] {
+        let (blob, _) = world.store.put_blob(bytes).expect("stored");
+        world
+            .layers
+            .pack_ahead(&world.store, &blob)
+            .expect_err("no archive");
+    }
+    let absent = Digest::sha256_of(b"absent");
+    world
+        .layers
+        .pack_ahead(&world.store, &absent)
+        .expect_err("absent");
+    assert!(world.files().is_empty(), "{:?}", world.files());
+}
+
+#[test]
+fn several_at_a_time_are_what_one_after_the_other_is() {
+    let blobs: Vec<Blob> = (0..9)
+        .map(|number| {
+            let name = format!("file-{number}");
+            Blob::gzip(&Tar::default().file(&name, &[number; 5000]).end())
+        })
+        .collect();
+    let (one, many) = (World::new(), World::new());
+    let image = one.image(&blobs);
+    assert_eq!(many.image(&blobs), image);
+    let serial = one.layers.prepare(&one.store, &image).expect("packed");
+    let parallel = many.layers.prepare_in_parallel(&many.store, &image);
+    let parallel = parallel.expect("packed");
+    assert_eq!(one.files(), many.files());
+    assert_eq!(
+        fs::read(serial.index).expect("an index"),
+        fs::read(parallel.index).expect("an index")
+    );
+}
