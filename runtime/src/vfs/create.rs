@@ -13,6 +13,9 @@ use super::walk::{Follow, Found, check_path};
 
 impl Fs {
     pub(super) fn create_dir(&self, handle: &Handle, path: &[u8]) -> Result<()> {
+        if let Some(()) = self.create_dir_directly(handle, path)? {
+            return Ok(());
+        }
         let guard = self.guard()?;
         let found = self.resolve(handle, path, Follow::Never)?;
         let name = self.free_name(&found)?;

@@ -44,6 +44,7 @@ mod quota;
 mod remove;
 mod rename;
 mod search;
+mod shortcut;
 #[cfg(test)]
 mod tests;
 mod times;

@@ -38,6 +38,9 @@ impl Fs {
         if options.create && options.directory {
             return Err(Errno::Invalid);
         }
+        if let Some(node) = self.open_directly(handle, path, options)? {
+            return Ok(node);
+        }
         for _ in 0..MAX_RACES {
             if let Some(node) = self.try_open(handle, path, options)? {
                 return Ok(node);
@@ -231,6 +234,9 @@ impl Fs {
     }
 
     pub(super) fn stat_at(&self, handle: &Handle, path: &[u8], follow: Follow) -> Result<Stat> {
+        if let Some(stat) = self.stat_directly(handle, path, follow == Follow::Yes)? {
+            return Ok(stat);
+        }
         let found = self.resolve(handle, path, follow)?;
         found.check_slash()?;
         self.entry_stat(&found.entry)

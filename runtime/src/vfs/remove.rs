@@ -11,6 +11,9 @@ use super::walk::Follow;
 
 impl Fs {
     pub(super) fn remove_file(&self, handle: &Handle, path: &[u8]) -> Result<()> {
+        if let Some(()) = self.remove_file_directly(handle, path)? {
+            return Ok(());
+        }
         let guard = self.guard()?;
         let found = self.resolve(handle, path, Follow::Never)?;
         let name = found.name(Errno::IsDir, Errno::IsDir)?;

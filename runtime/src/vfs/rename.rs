@@ -22,6 +22,9 @@ use super::walk::{Follow, Found};
 
 impl Fs {
     pub(super) fn rename(&self, from: (&Handle, &[u8]), to: (&Handle, &[u8])) -> Result<()> {
+        if let Some(()) = self.rename_directly(from, to)? {
+            return Ok(());
+        }
         let guard = self.guard()?;
         let old = self.resolve(from.0, from.1, Follow::Never)?;
         let new = self.resolve(to.0, to.1, Follow::Never)?;

@@ -6,8 +6,8 @@
 //! a symlink `.wh..wh.long.SHA256` to the name, which is for us only. All ancestors of an entry are in the upper, as directories.
 //! (OCI image specification, "Layer", sections "Whiteouts" and "Opaque Whiteout".)
 //!
-//! Whoever changes names holds the lock, in this process and among all. Who only looks does not, so every
-//! order of steps shows the old state or the new one at any instant, and after a kill.
+//! Whoever changes names that the image has, or directories, holds the lock, in this process and among all. Who makes or
+//! moves other names (`shortcut`) or only looks does not, so every order of steps shows the old state or the new one at any instant, and after a kill.
 
 use std::collections::hash_map::RandomState;
 use std::fs::File;
@@ -212,10 +212,17 @@ impl Upper {
     }
 
     /// Takes a directory without visible entries away: at once for those who look, then for good.
-    pub(super) fn discard_dir(&self, _held: &Guard<'_>, dir: &HostDir, name: &[u8]) -> Result<()> {
+    ///
+    /// Making a file needs no lock, so there may be one since the look: then it stays, and the answer is `NotEmpty`.
+    pub(super) fn discard_dir(&self, held: &Guard<'_>, dir: &HostDir, name: &[u8]) -> Result<()> {
         // It is gone from the guest's view then, and removed when dropped.
-        self.unfinished(|work, free| dir.rename_new(name, work, free))?;
-        Ok(())
+        let (old, ()) = self.unfinished(|work, free| dir.rename_new(name, work, free))?;
+        let inside = old.work().open_dir(old.name())?.list()?;
+        if inside.iter().all(|entry| is_reserved(&entry.name)) {
+            return Ok(());
+        }
+        old.place(held, dir, name)?;
+        Err(Errno::NotEmpty)
     }
 }
 

@@ -36,6 +36,12 @@ impl From<cap_std::fs::Dir> for HostDir {
     }
 }
 
+impl From<OwnedFd> for HostDir {
+    fn from(fd: OwnedFd) -> Self {
+        Self(Arc::new(fd))
+    }
+}
+
 impl AsFd for HostDir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -312,7 +318,7 @@ impl HostDir {
     }
 }
 
-fn file_flags(read: bool, write: bool) -> OFlags {
+pub(super) fn file_flags(read: bool, write: bool) -> OFlags {
     let access = match (read, write) {
         (true, true) => OFlags::RDWR,
         (false, true) => OFlags::WRONLY,
@@ -322,7 +328,7 @@ fn file_flags(read: bool, write: bool) -> OFlags {
     access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC
 }
 
-fn regular(fd: OwnedFd) -> Result<File> {
+pub(super) fn regular(fd: OwnedFd) -> Result<File> {
     match guest_stat(&fs::fstat(&fd)?).kind {
         FileKind::File => Ok(fd.into()),
         FileKind::Directory => Err(Errno::IsDir),

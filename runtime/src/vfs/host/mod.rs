@@ -1,14 +1,17 @@
-//! The host's file system, one name at a time. All calls to the operating system of this folder are here.
+//! The host's file system, mostly one name at a time. All calls to the operating system of this folder are here.
 //!
-//! Every function that takes a name refuses one that is not a single plain component, and none follows a symlink. So
+//! Every function that takes a name refuses one that is not a single plain component, and none follows a symlink; those
+//! that take a path (`beneath`) have the kernel's promise for each name of it. So
 //! whatever a guest, an image or another process puts into a directory, no call here can leave the directory that the
 //! handle stands for.
 
 mod attribute;
+mod beneath;
 mod dir;
 mod file;
 
 pub(super) use attribute::{attribute, set_attribute};
+pub(super) use beneath::Beneath;
 pub(super) use dir::{HostDir, HostEntry};
 pub(super) use file::{
     allocate, append, copy_range, file_stat, read_at, set_file_mode, set_file_times, set_len,
