@@ -30,6 +30,7 @@ fn config(name: &str, auto_remove: bool) -> ContainerConfig {
         mounts: Vec::new(),
         open_stdin: false,
         read_only: false,
+        storage_limit: None,
         policy: coracle_runtime::policy::Policy::default(),
         ports: Vec::new(),
         labels: std::collections::BTreeMap::new(),

@@ -80,7 +80,7 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value) -> Value {
         .iter()
         .map(|mount| {
             json!({
-                "Type": "bind",
+                "Type": if mount.tmpfs.is_some() { "tmpfs" } else { "bind" },
                 "Source": mount.source,
                 "Destination": mount.target,
                 "Mode": if mount.read_only { "ro" } else { "" },
@@ -106,6 +106,7 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value) -> Value {
             "NetworkMode": network_mode(config.policy.net.mode),
             "PortBindings": bindings(&config.ports),
             "ExtraHosts": config.policy.net.hosts,
+            "StorageOpt": config.storage_limit.map(|bytes| json!({ "size": bytes.to_string() })),
         },
         "Mounts": mounts,
         "NetworkSettings": {

@@ -48,8 +48,8 @@ const FEATURES: [(&[&str], &str); 11] = [
         "a WebAssembly program has no user and no rights but what is granted",
     ),
     (
-        &["--mount", "--tmpfs", "--volumes-from", "volume"],
-        "folders and files are mounted with --volume HOST:GUEST",
+        &["--volumes-from", "volume"],
+        "folders and files are mounted with --volume HOST:GUEST, memory with --tmpfs",
     ),
     (
         &["--env-file", "--cidfile", "--pull", "--init"],

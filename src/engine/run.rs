@@ -20,7 +20,7 @@ use coracle_runtime::sandbox::wasm::{self, Outcome};
 use coracle_runtime::spec::{ContainerSpec, Listener, Stdin};
 use coracle_runtime::sys::{self, Ending};
 use coracle_runtime::vfs::{
-    Access, Errno, File, FileKind, GuestFs, GuestFsBuilder, MountSource, Node, OpenOptions,
+    Access, Errno, File, FileKind, GuestFs, GuestFsBuilder, MountSource, Node, OpenOptions, Tmpfs,
 };
 
 use super::error::with_causes;
@@ -61,6 +61,8 @@ pub struct RunContainer {
     pub limits: Limits,
     /// Makes of a reason the line that tells it on standard error, where the process is ended before it could return one.
     pub farewell: Option<fn(&str) -> String>,
+    /// Bytes that the container's own files may take.
+    pub storage_limit: Option<u64>,
 }
 
 /// A container that is ready to be created and started.
@@ -188,6 +190,7 @@ impl Engine {
         wall.grant_network(&config.policy.net, &listeners);
         let builder = GuestFs::builder(lower)
             .upper(upper, work)
+            .upper_limit(config.storage_limit)
             .read_only(config.read_only);
         let fs = with_mounts(builder, &config.mounts, mounts).build()?;
         make_working_directory(&fs, &config.cwd)?;
@@ -317,6 +320,7 @@ fn freeze(image: &Image, request: RunContainer) -> Result<ContainerConfig, Error
         created: now(),
         auto_remove: request.auto_remove,
         read_only: request.read_only,
+        storage_limit: request.storage_limit,
         manifest: image.descriptor.digest().to_string(),
         image_id: image.config_digest.to_string(),
         image: request.image,
@@ -340,6 +344,9 @@ fn freeze(image: &Image, request: RunContainer) -> Result<ContainerConfig, Error
 
 /// Opens what is to be mounted. Its path is made free of links and dots, so that the record says what was really granted.
 fn open_mount(mount: &mut MountConfig) -> Result<MountSource, Error> {
+    if let Some(options) = mount.tmpfs {
+        return Ok(MountSource::Memory(Tmpfs::new(options)));
+    }
     let (path, target) = (PathBuf::from(&mount.source), mount.target.clone());
     let failed = |source| Error::Mount {
         path: path.clone(),

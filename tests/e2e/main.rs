@@ -36,6 +36,7 @@ mod prune;
 mod repair;
 mod run;
 mod stdio;
+mod storage;
 mod together;
 mod tools;
 mod transfer;

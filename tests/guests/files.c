@@ -3,6 +3,7 @@
 //   write,PATH,TEXT  make or overwrite the file
 //   append,PATH,TEXT
 //   list,PATH        print the names in a folder, sorted
+//   ino,PATH         print the file's number
 //   mkdir,PATH       rm,PATH       rename,FROM,TO       symlink,TARGET,PATH       readlink,PATH
 // A command that fails prints `COMMAND PATH: reason`, and the exit code is 1 at the end.
 #include <dirent.h>
@@ -80,6 +81,14 @@ static int read_link(const char *path) {
     return fflush(stdout);
 }
 
+static int show_number(const char *path) {
+    struct stat status;
+    if (stat(path, &status) != 0)
+        return -1;
+    printf("%llu\n", (unsigned long long)status.st_ino);
+    return fflush(stdout);
+}
+
 static int perform(const char *verb, const char *a, const char *b) {
     if (strcmp(verb, "read") == 0)
         return read_file(a);
@@ -99,6 +108,8 @@ static int perform(const char *verb, const char *a, const char *b) {
         return symlink(a, b);
     if (strcmp(verb, "readlink") == 0)
         return read_link(a);
+    if (strcmp(verb, "ino") == 0)
+        return show_number(a);
     errno = EINVAL;
     return -1;
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ContainerError;
 use crate::policy::Policy;
+use crate::vfs::TmpfsOptions;
 
 /// Identifies a container: 32 random bytes, written as 64 lower-case hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -128,15 +129,18 @@ impl fmt::Display for Name {
     }
 }
 
-/// A host directory or file that the guest sees.
+/// A host directory or file that the guest sees, or a file system in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountConfig {
-    /// Absolute host path.
+    /// Absolute host path; empty for memory.
     pub source: String,
     /// Absolute guest path.
     pub target: String,
     /// Is the guest kept from changing it?
     pub read_only: bool,
+    /// Is it memory? How it begins then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tmpfs: Option<TmpfsOptions>,
 }
 
 /// A port that the guest listens on.
@@ -190,6 +194,9 @@ pub struct ContainerConfig {
     /// The ports that it listens on, as far as that is known.
     #[serde(default)]
     pub ports: Vec<PortConfig>,
+    /// Bytes that its own files may take, names included; see [`crate::vfs::GuestFsBuilder::upper_limit`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_limit: Option<u64>,
     /// Labels: the image's, then the user's.
     pub labels: std::collections::BTreeMap<String, String>,
 }

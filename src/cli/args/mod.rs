@@ -4,5 +4,8 @@ pub(super) mod env;
 pub(super) mod labels;
 pub(super) mod limits;
 pub(super) mod mount;
+mod mount_list;
 pub(super) mod network;
 pub(super) mod prune;
+pub(super) mod storage;
+mod tmpfs;

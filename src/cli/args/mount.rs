@@ -27,17 +27,7 @@ pub(in super::super) fn parse(text: &str, here: &Path) -> Result<MountConfig, Fa
             }
         }
     }
-    if !guest.starts_with('/') {
-        return Err(wrong(&format!("the guest path `{guest}` is not absolute")));
-    }
-    if guest.split('/').all(|part| part.is_empty() || part == ".") {
-        return Err(wrong("the guest's root itself cannot be replaced"));
-    }
-    if guest.split('/').any(|part| part == "..") || guest.contains('\0') {
-        return Err(wrong(&format!(
-            "the guest path `{guest}` may not contain `..`"
-        )));
-    }
+    check_guest(guest).map_err(|problem| wrong(&problem))?;
     let path = PathBuf::from(host);
     let source = if path.is_absolute() {
         path
@@ -57,7 +47,22 @@ pub(in super::super) fn parse(text: &str, here: &Path) -> Result<MountConfig, Fa
         source,
         target: guest.to_owned(),
         read_only,
+        tmpfs: None,
     })
+}
+
+/// Says what is wrong with a path to mount at.
+pub(super) fn check_guest(guest: &str) -> Result<(), String> {
+    if !guest.starts_with('/') {
+        return Err(format!("the guest path `{guest}` is not absolute"));
+    }
+    if guest.split('/').all(|part| part.is_empty() || part == ".") {
+        return Err("the guest's root itself cannot be replaced".to_owned());
+    }
+    if guest.split('/').any(|part| part == "..") || guest.contains('\0') {
+        return Err(format!("the guest path `{guest}` may not contain `..`"));
+    }
+    Ok(())
 }
 
 /// Splits at the colon that ends the host path; a drive letter's colon does not.

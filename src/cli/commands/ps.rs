@@ -97,7 +97,11 @@ fn row(summary: &ContainerSummary, whole: bool) -> Row {
         mounts: config
             .mounts
             .iter()
-            .map(|mount| mount.source.as_str())
+            .map(|mount| match mount.tmpfs {
+                // As in Docker, memory has its place for a name.
+                Some(_) => mount.target.as_str(),
+                None => mount.source.as_str(),
+            })
             .collect::<Vec<_>>()
             .join(","),
         names: config.name.to_string(),

@@ -7,7 +7,7 @@ use coracle_packager::image::Image;
 use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
 
-use super::super::args::{env, labels, limits, mount, network};
+use super::super::args::{env, labels, limits, network, storage};
 use super::super::error::Failure;
 use super::super::{Exit, ui};
 use crate::engine::{self, Engine, RunContainer};
@@ -30,9 +30,6 @@ pub(in super::super) struct Args {
     /// Set a variable; a bare name takes the caller's
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<String>,
-    /// Let the guest use a host folder or file
-    #[arg(short, long = "volume", value_name = "HOST:GUEST[:ro]")]
-    volumes: Vec<String>,
     /// Start in this folder of the container
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
@@ -52,6 +49,8 @@ pub(in super::super) struct Args {
     read_only: bool,
     #[command(flatten)]
     limits: limits::LimitArgs,
+    #[command(flatten)]
+    storage: storage::StorageArgs,
     /// Choose the image's entry for this platform
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
@@ -75,11 +74,8 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
         doing: "finding the current folder".to_owned(),
         source,
     })?;
-    let mounts = args
-        .volumes
-        .iter()
-        .map(|text| mount::parse(text, &here))
-        .collect::<Result<_, _>>()?;
+    let mounts = args.storage.mounts(&here)?;
+    let storage_limit = args.storage.limit()?;
     let env = env::resolve(&args.env, |name| std::env::var_os(name))?;
     let labels = labels::parse(&args.labels)?;
     let network = network::parse(&args.network)?;
@@ -108,6 +104,7 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
             network,
             limits,
             farewell: Some(ui::error_line),
+            storage_limit,
         },
     )?;
     if found.fetched || prepared.compiled {
