@@ -13,6 +13,8 @@ use super::*;
 
 pub(super) struct Host {
     root: OwnedFd,
+    held: Option<OwnedFd>,
+    remembered: Option<OwnedFd>,
 }
 
 impl Host {
@@ -20,6 +22,8 @@ impl Host {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Self {
             root: fs::open(path, flags, Mode::empty()).expect("a directory"),
+            held: None,
+            remembered: None,
         }
     }
 
@@ -48,6 +52,14 @@ impl Host {
         let (above, last) = path.split_at(end);
         let above = if above.is_empty() { "." } else { above };
         Ok((self.open(above, OFlags::PATH | OFlags::DIRECTORY)?, last))
+    }
+}
+
+fn kind(stat: &fs::Stat) -> FileKind {
+    match fs::FileType::from_raw_mode(stat.st_mode) {
+        fs::FileType::Directory => FileKind::Directory,
+        fs::FileType::Symlink => FileKind::Symlink,
+        _ => FileKind::File,
     }
 }
 
@@ -174,6 +186,39 @@ impl Subject for Host {
                     last_modification: time,
                 };
                 fs::utimensat(fd.as_fd(), "", &times, AtFlags::EMPTY_PATH)?;
+            }
+            Op::Hold(path) => {
+                self.held = self.open(path, OFlags::RDONLY | OFlags::DIRECTORY).ok();
+            }
+            Op::Held(verb, name) => {
+                let dir = self.held.as_ref().ok_or(Errno::BadFd)?;
+                match verb {
+                    Verb::Create => {
+                        let flags =
+                            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                        drop(fs::openat(dir, *name, flags, Mode::from_raw_mode(0o644))?);
+                    }
+                    Verb::Mkdir => fs::mkdirat(dir, *name, Mode::from_raw_mode(0o755))?,
+                    Verb::Unlink => fs::unlinkat(dir, *name, AtFlags::empty())?,
+                    Verb::Rmdir => fs::unlinkat(dir, *name, AtFlags::REMOVEDIR)?,
+                    Verb::Kind => {
+                        let stat = fs::statat(dir, *name, AtFlags::SYMLINK_NOFOLLOW)?;
+                        return Ok(Answer::Kind(kind(&stat)));
+                    }
+                }
+            }
+            Op::Remember(path) => {
+                self.remembered = match self.open(path, look(false)) {
+                    Ok(fd) if kind(&fs::fstat(&fd)?) != FileKind::Symlink => Some(fd),
+                    _ => None,
+                };
+            }
+            Op::IsRemembered(path) => {
+                let known = fs::fstat(self.remembered.as_ref().ok_or(Errno::BadFd)?)?;
+                let stat = fs::fstat(self.open(path, look(false))?)?;
+                return Ok(Answer::IsRemembered(
+                    (stat.st_dev, stat.st_ino) == (known.st_dev, known.st_ino),
+                ));
             }
         }
         Ok(Answer::Done)

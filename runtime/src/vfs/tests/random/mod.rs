@@ -9,9 +9,10 @@ mod model;
 mod subject;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::*;
 
@@ -48,6 +49,34 @@ enum Op {
         path: String,
         follow: bool,
     },
+    /// Keeps a directory open, instead of the one before, or nothing if it is none.
+    Hold(String),
+    /// A call by name in the directory that is held, whatever became of it.
+    Held(Verb, &'static str),
+    /// Remembers the number of what is at a path, a symlink's not, and keeps it open so that nothing else gets it.
+    Remember(String),
+    /// Has this the remembered number?
+    IsRemembered(String),
+}
+
+/// A call in a directory that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Create,
+    Mkdir,
+    Unlink,
+    Rmdir,
+    Kind,
+}
+
+impl Op {
+    /// Does it need what an earlier call left in the same subject?
+    fn is_about_a_handle(&self) -> bool {
+        matches!(
+            self,
+            Self::Hold(_) | Self::Held(..) | Self::Remember(_) | Self::IsRemembered(_)
+        )
+    }
 }
 
 impl fmt::Debug for Op {
@@ -66,6 +95,10 @@ impl fmt::Debug for Op {
             Self::Stat { path, follow } => write!(f, "stat {path} follow={follow}"),
             Self::List(path) => write!(f, "list {path}"),
             Self::Touch { path, follow } => write!(f, "touch {path} follow={follow}"),
+            Self::Hold(path) => write!(f, "hold {path}"),
+            Self::Held(verb, name) => write!(f, "in the held one {verb:?} {name}"),
+            Self::Remember(path) => write!(f, "remember {path}"),
+            Self::IsRemembered(path) => write!(f, "is remembered {path}"),
         }
     }
 }
@@ -83,6 +116,8 @@ enum Answer {
         size: u64,
         touched: bool,
     },
+    Kind(FileKind),
+    IsRemembered(bool),
 }
 
 type Outcome = Result<Answer>;
@@ -92,14 +127,51 @@ trait Subject {
     fn run(&mut self, op: &Op) -> Outcome;
 }
 
-/// Sequences per run; about three seconds of work.
+/// Sequences per run, always the same; about three seconds of work. `CORACLE_VFS_CASES` asks for others, and so many.
 const CASES: u32 = 300;
+
+/// Calls that were compared.
+static COMPARED: AtomicU64 = AtomicU64::new(0);
+
+fn runner() -> TestRunner {
+    let asked = std::env::var("CORACLE_VFS_CASES");
+    match asked.ok().map(|text| text.parse()) {
+        None => {
+            let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+            TestRunner::new_with_rng(config(CASES), rng)
+        }
+        Some(Ok(cases)) => TestRunner::new(config(cases)),
+        Some(Err(_)) => panic!("CORACLE_VFS_CASES is not a number"),
+    }
+}
+
+/// Runs a comparison on random sequences, and says on how many calls.
+#[expect(clippy::print_stderr, reason = "the long form shows how much it did")]
+fn compare_many(run: impl Fn((Vec<Op>, Vec<Op>)) -> std::result::Result<(), TestCaseError>) {
+    runner()
+        .run(&sequences(), run)
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    eprintln!("{} calls compared", COMPARED.load(Ordering::Relaxed));
+}
 
 /// The time that `Touch` sets. Nothing else does, so it shows whether a copy keeps times and a change sets them.
 const TOUCHED: i64 = 1_000_000;
 
+fn name() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just("a"), Just("b"), Just("c")]
+}
+
+fn verb() -> impl Strategy<Value = Verb> {
+    prop_oneof![
+        Just(Verb::Create),
+        Just(Verb::Mkdir),
+        Just(Verb::Unlink),
+        Just(Verb::Rmdir),
+        Just(Verb::Kind),
+    ]
+}
+
 fn path(slash: bool) -> impl Strategy<Value = String> {
-    let name = || prop_oneof![Just("a"), Just("b"), Just("c")];
     let middle = || prop_oneof![8 => name(), 1 => Just(".")];
     (proptest::collection::vec(middle(), 0..3), name(), 0..24_u8).prop_map(
         move |(mut path, last, form)| {
@@ -146,13 +218,17 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (path(true), any::<bool>()).prop_map(|(path, follow)| Op::Stat { path, follow }),
         2 => path(true).prop_map(Op::List),
         2 => (path(true), any::<bool>()).prop_map(|(path, follow)| Op::Touch { path, follow }),
+        2 => path(false).prop_map(Op::Hold),
+        4 => (verb(), name()).prop_map(|(verb, name)| Op::Held(verb, name)),
+        1 => path(false).prop_map(Op::Remember),
+        2 => path(false).prop_map(Op::IsRemembered),
     ]
 }
 
 fn sequences() -> impl Strategy<Value = (Vec<Op>, Vec<Op>)> {
     // Hard links in a lower are where the kernel itself has several answers.
-    let setup = op().prop_filter("no hard links in the lower", |op| {
-        !matches!(op, Op::Link(..))
+    let setup = op().prop_filter("no hard links in the lower, and no handles", |op| {
+        !matches!(op, Op::Link(..)) && !op.is_about_a_handle()
     });
     (
         proptest::collection::vec(setup, 0..30),
@@ -227,15 +303,21 @@ fn compare(
         }
     };
     // As two processes in one container, in turn.
-    let mut ours = [(); 2].map(|()| subject::Guest(world.guest()));
+    let mut ours = [(); 2].map(|()| subject::Guest::new(world.guest()));
     for (number, op) in ops.iter().enumerate() {
-        let (got, want) = (known(ours[number % 2].run(op)), known(other.run(op)));
+        let process = if op.is_about_a_handle() {
+            0
+        } else {
+            number % 2
+        };
+        let (got, want) = (known(ours[process].run(op)), known(other.run(op)));
+        COMPARED.fetch_add(1, Ordering::Relaxed);
         prop_assert_eq!(got, want, "call {}: {:?}", number, op);
     }
     let want = whole(other);
     prop_assert_eq!(whole(&mut ours[0]), want.clone(), "the tree");
     prop_assert_eq!(
-        whole(&mut subject::Guest(world.guest())),
+        whole(&mut subject::Guest::new(world.guest())),
         want,
         "the tree that a new process sees"
     );
@@ -265,9 +347,7 @@ fn as_the_model() {
         }
         compare(&world, &ops, &mut model, false)
     };
-    TestRunner::new(config(CASES))
-        .run(&sequences(), run)
-        .unwrap_or_else(|failure| panic!("{failure}"));
+    compare_many(run);
 }
 
 /// A file system in memory does what a host's directory does, mounted in the same place.
@@ -278,7 +358,7 @@ fn memory_as_a_mounted_directory() {
         let fs = world.builder().mount("/m", source, Access::ReadWrite);
         let root = fs.build().expect("built").root();
         let dir = directory(&root, "m").expect("the mount");
-        (world, subject::Guest(dir))
+        (world, subject::Guest::new(dir))
     };
     let run = |(setup, ops): (Vec<Op>, Vec<Op>)| {
         let temp = tempfile::tempdir().map_err(|error| TestCaseError::fail(error.to_string()))?;
@@ -287,13 +367,12 @@ fn memory_as_a_mounted_directory() {
         let (_other, mut memory) = mounted(memory);
         for (number, op) in setup.iter().chain(&ops).enumerate() {
             prop_assert_eq!(memory.run(op), host.run(op), "call {}: {:?}", number, op);
+            COMPARED.fetch_add(1, Ordering::Relaxed);
         }
         prop_assert_eq!(tree(&mut memory), tree(&mut host), "the tree");
         Ok(())
     };
-    TestRunner::new(config(CASES))
-        .run(&sequences(), run)
-        .unwrap_or_else(|failure| panic!("{failure}"));
+    compare_many(run);
 }
 
 #[test]
@@ -308,7 +387,5 @@ fn as_the_kernels_overlayfs() {
         let mut overlay = kernel::Overlay::mount(&world).map_err(TestCaseError::fail)?;
         compare(&world, &ops, &mut overlay, true)
     };
-    TestRunner::new(config(CASES))
-        .run(&sequences(), run)
-        .unwrap_or_else(|failure| panic!("{failure}"));
+    compare_many(run);
 }

@@ -12,6 +12,8 @@ enum Content {
 
 pub(super) struct Model {
     nodes: Vec<Content>,
+    held: Option<Id>,
+    remembered: Option<Id>,
 }
 
 /// Where a path leads: the directories from the root, the last name, and what it stands for.
@@ -57,6 +59,8 @@ impl Model {
     pub(super) fn new() -> Self {
         Self {
             nodes: vec![Content::Directory(BTreeMap::new())],
+            held: None,
+            remembered: None,
         }
     }
 
@@ -195,6 +199,52 @@ impl Model {
         Ok(())
     }
 
+    fn kind(&self, node: Id) -> FileKind {
+        match self.nodes[node] {
+            Content::Directory(_) => FileKind::Directory,
+            Content::File(_) => FileKind::File,
+            Content::Symlink(_) => FileKind::Symlink,
+        }
+    }
+
+    fn call_in_held(&mut self, verb: Verb, name: &str) -> Outcome {
+        let dir = self.held.ok_or(Errno::BadFd)?;
+        // What was removed has no name any more, and nothing in it.
+        let is_there = dir == 0 || self.links(dir) > 0;
+        let found = self.children(dir).get(name).copied();
+        let new = |content| match found {
+            Some(_) => Err(Errno::Exist),
+            None if is_there => Ok(content),
+            None => Err(Errno::NoEntry),
+        };
+        match verb {
+            Verb::Create => {
+                let content = new(Content::File(Vec::new()))?;
+                self.add((dir, name.to_owned()), content);
+            }
+            Verb::Mkdir => {
+                let content = new(Content::Directory(BTreeMap::new()))?;
+                self.add((dir, name.to_owned()), content);
+            }
+            Verb::Unlink => {
+                if self.kind(found.ok_or(Errno::NoEntry)?) == FileKind::Directory {
+                    return Err(Errno::IsDir);
+                }
+                self.children(dir).remove(name);
+            }
+            Verb::Rmdir => {
+                match &self.nodes[found.ok_or(Errno::NoEntry)?] {
+                    Content::Directory(children) if children.is_empty() => {}
+                    Content::Directory(_) => return Err(Errno::NotEmpty),
+                    _ => return Err(Errno::NotDir),
+                }
+                self.children(dir).remove(name);
+            }
+            Verb::Kind => return Ok(Answer::Kind(self.kind(found.ok_or(Errno::NoEntry)?))),
+        }
+        Ok(Answer::Done)
+    }
+
     fn links(&self, node: Id) -> u64 {
         let directories = self.nodes.iter().filter_map(|content| match content {
             Content::Directory(children) => Some(children),
@@ -324,6 +374,28 @@ impl Subject for Model {
                 ));
             }
             Op::Touch { path, follow } => drop(self.find(path, *follow, true)?.existing()?),
+            Op::Hold(path) => {
+                let found = self
+                    .find(path, true, true)
+                    .and_then(|found| found.existing());
+                self.held = found
+                    .ok()
+                    .filter(|&node| self.kind(node) == FileKind::Directory);
+            }
+            Op::Held(verb, name) => return self.call_in_held(*verb, name),
+            Op::Remember(path) => {
+                let found = self
+                    .find(path, false, true)
+                    .and_then(|found| found.existing());
+                self.remembered = found
+                    .ok()
+                    .filter(|&node| self.kind(node) != FileKind::Symlink);
+            }
+            Op::IsRemembered(path) => {
+                let known = self.remembered.ok_or(Errno::BadFd)?;
+                let node = self.find(path, false, true)?.existing()?;
+                return Ok(Answer::IsRemembered(node == known));
+            }
         }
         Ok(Answer::Done)
     }

@@ -2,11 +2,25 @@
 
 use super::*;
 
-pub(super) struct Guest(pub(super) Directory);
+pub(super) struct Guest {
+    root: Directory,
+    held: Option<Directory>,
+    remembered: Option<(Stat, Option<Node>)>,
+}
+
+impl Guest {
+    pub(super) fn new(root: Directory) -> Self {
+        Self {
+            root,
+            held: None,
+            remembered: None,
+        }
+    }
+}
 
 impl Subject for Guest {
     fn run(&mut self, op: &Op) -> Outcome {
-        let root = &self.0;
+        let root = &self.root;
         match op {
             Op::Mkdir(path) => root.create_dir(path.as_bytes())?,
             Op::Rmdir(path) => root.remove_dir(path.as_bytes())?,
@@ -75,6 +89,39 @@ impl Subject for Guest {
                         mtime: time,
                     },
                 )?;
+            }
+            Op::Hold(path) => self.held = directory(root, path).ok(),
+            Op::Held(verb, name) => {
+                let dir = self.held.as_ref().ok_or(Errno::BadFd)?;
+                match verb {
+                    Verb::Create => drop(file(dir, name, &NEW)?),
+                    Verb::Mkdir => dir.create_dir(name.as_bytes())?,
+                    Verb::Unlink => dir.remove_file(name.as_bytes())?,
+                    Verb::Rmdir => dir.remove_dir(name.as_bytes())?,
+                    Verb::Kind => {
+                        return dir
+                            .stat_at(name.as_bytes(), false)
+                            .map(|stat| Answer::Kind(stat.kind));
+                    }
+                }
+            }
+            Op::Remember(path) => {
+                let stat = root.stat_at(path.as_bytes(), false);
+                self.remembered = match stat {
+                    Ok(stat) if stat.kind != FileKind::Symlink => {
+                        Some((stat, root.open(path.as_bytes(), &READ).ok()))
+                    }
+                    _ => None,
+                };
+            }
+            Op::IsRemembered(path) => {
+                let Some((known, _)) = &self.remembered else {
+                    return Err(Errno::BadFd);
+                };
+                let stat = root.stat_at(path.as_bytes(), false)?;
+                return Ok(Answer::IsRemembered(
+                    (stat.dev, stat.ino) == (known.dev, known.ino),
+                ));
             }
         }
         Ok(Answer::Done)
