@@ -58,18 +58,27 @@ struct Site<'a> {
 }
 
 impl<'a> Direct<'a> {
+    /// The path of the directory above, if it is not the base itself, and the last name.
+    fn split(&self) -> (Option<&'a [u8]>, &'a [u8]) {
+        match self.path.iter().rposition(|&byte| byte == b'/') {
+            Some(slash) => (Some(&self.path[..slash]), &self.path[slash + 1..]),
+            None => (None, self.path),
+        }
+    }
+
     /// The directory above the last name.
     fn site(self) -> Result<Beneath<Site<'a>>> {
-        let Self { base, path, area } = self;
+        let (above, name) = self.split();
+        let Self { base, area, .. } = self;
         if !area.is_plain() {
             return Ok(Beneath::Unsure);
         }
-        let site = |dir, name| Beneath::Found(Site { dir, name, area });
-        let Some(slash) = path.iter().rposition(|&byte| byte == b'/') else {
-            return Ok(site(base, path));
+        let site = |dir| Beneath::Found(Site { dir, name, area });
+        let Some(above) = above else {
+            return Ok(site(base));
         };
-        Ok(match base.open_dir_beneath(&path[..slash])? {
-            Beneath::Found(dir) => site(dir, &path[slash + 1..]),
+        Ok(match base.open_dir_beneath(above)? {
+            Beneath::Found(dir) => site(dir),
             Beneath::Absent => Beneath::Absent,
             Beneath::Unsure => Beneath::Unsure,
         })
@@ -325,15 +334,30 @@ impl Fs {
         from: (&Handle, &[u8]),
         to: (&Handle, &[u8]),
     ) -> Result<Option<()>> {
-        let (Some(old), Some(new)) = (
-            self.direct_site(from.0, from.1)?,
-            self.direct_site(to.0, to.1)?,
-        ) else {
+        let (Some(old), Some(new)) = (self.direct(from.0, from.1)?, self.direct(to.0, to.1)?)
+        else {
             return Ok(None);
         };
         if old.area != new.area || !self.may_change(old.area) {
             return Ok(None);
         }
+        // Mostly a name changes and no directory.
+        let (above, name) = new.split();
+        let shared = (old.base.is_same_handle(&new.base) && old.split().0 == above).then_some(name);
+        let Beneath::Found(old) = old.site()? else {
+            return Ok(None);
+        };
+        let new = match shared {
+            Some(name) => Site {
+                dir: old.dir.clone(),
+                name,
+                area: old.area,
+            },
+            None => match new.site()? {
+                Beneath::Found(site) => site,
+                Beneath::Absent | Beneath::Unsure => return Ok(None),
+            },
+        };
         for site in [&old, &new] {
             if site
                 .dir

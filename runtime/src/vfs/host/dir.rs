@@ -65,6 +65,11 @@ const LOOK: OFlags = OFlags::PATH;
 const LOOK: OFlags = OFlags::RDONLY;
 
 impl HostDir {
+    /// Is it the same descriptor? Two of one directory are not.
+    pub(in crate::vfs) fn is_same_handle(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Describes the directory itself, with the host's own numbers.
     pub(in crate::vfs) fn stat(&self) -> Result<Stat> {
         Ok(guest_stat(&fs::fstat(self)?))
