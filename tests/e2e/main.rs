@@ -32,6 +32,8 @@ mod invalid;
 mod invoke;
 mod kills;
 mod limits;
+#[path = "../guests/net.rs"]
+mod net_guest;
 mod network;
 mod prune;
 mod repair;

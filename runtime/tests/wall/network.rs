@@ -1,7 +1,7 @@
 //! Sockets: none without a port, and with one only TCP to that port.
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 
 use coracle_runtime::sandbox::wall::{Ports, Sockets, WallSpec};
 use libc::{EACCES, EPERM};
@@ -93,4 +93,47 @@ fn a_granted_port_can_be_listened_on() {
         )
     });
     assert_eq!(result, Ended::Said((0, EACCES, EACCES)));
+}
+
+#[test]
+fn open_ports_are_used_and_no_socket_is_made() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("address");
+    let client = TcpStream::connect(address).expect("connect");
+    let spec = WallSpec {
+        sockets: Sockets {
+            open: true,
+            ..Sockets::default()
+        },
+        ..WallSpec::default()
+    };
+    let result = behind(spec, || {
+        let accepted = listener.accept().map(drop);
+        (
+            errno_of(accepted),
+            errno_of(TcpStream::connect(address)),
+            errno_of(TcpListener::bind("127.0.0.1:0")),
+            errno_of(UdpSocket::bind("127.0.0.1:0")),
+        )
+    });
+    assert_eq!(result, Ended::Said((0, EPERM, EPERM, EPERM)));
+    drop(client);
+}
+
+#[test]
+fn datagrams_do_not_open_connections() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("address");
+    let spec = WallSpec {
+        sockets: Sockets {
+            datagrams: true,
+            ..Sockets::default()
+        },
+        ..WallSpec::default()
+    };
+    let result = behind(spec, || {
+        let sent = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(b"x", address));
+        (errno_of(sent), errno_of(TcpStream::connect(address)))
+    });
+    assert_eq!(result, Ended::Said((0, EPERM)));
 }

@@ -9,6 +9,7 @@
 //! | [`run`](mod@run) | one run from start to end, in the order that the second wall needs |
 //! | [`http`] | serving components that answer requests |
 //! | `invoke` | calling one exported function |
+//! | `net` | what a guest does with the network, decided |
 //! | `bind` | WASI on the guest's file system, one folder per version |
 //! | `stdio` | standard streams, byte for byte |
 //! | `host` | what differs between systems |
@@ -27,6 +28,7 @@ pub mod http;
 pub mod interrupt;
 mod invoke;
 mod limits;
+mod net;
 pub mod program;
 pub mod run;
 mod stdio;

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::{self, Component};
@@ -23,6 +24,7 @@ use super::http;
 use super::interrupt::Interrupt;
 use super::invoke;
 use super::limits::{Limiter, host_buffer};
+use super::net::Network;
 use super::program::{LARGEST_PROGRAM, Program};
 use super::throttle::{self, Throttle};
 use crate::spec::{ContainerSpec, World};
@@ -33,6 +35,8 @@ use crate::vfs::{Errno, GuestFs, Node, OpenOptions};
 const START: &str = "_start";
 /// The entry point of a component.
 const RUN: &str = "wasi:cli/run@0.2";
+/// What a component imports that sends HTTP requests.
+const REQUESTS: &str = "wasi:http/outgoing-handler@0.2";
 /// Imports named in an error; a program that was built for another host lacks dozens.
 const NAMED_IMPORTS: usize = 8;
 
@@ -269,7 +273,12 @@ impl Job<'_> {
         }
         let mut linker = component::Linker::new(engine);
         self.refuse(p2::link(&mut linker, engine, component).map_err(|error| self.start(&error))?)?;
-        let guest = p2::Guest::new(self.spec, preopens, self.interrupt.clone());
+        let guest = p2::Guest::new(
+            self.spec,
+            preopens,
+            self.interrupt.clone(),
+            self.network(component),
+        );
         wall()?;
 
         let command = linker
@@ -294,6 +303,15 @@ impl Job<'_> {
         Ok(outcome)
     }
 
+    /// Gets ready what a component needs for the network, before the second wall.
+    pub(super) fn network(&self, component: &Component) -> Arc<Network> {
+        let imports = component.component_type();
+        let requests = imports
+            .imports(self.engine.engine())
+            .any(|(name, _)| name.starts_with(REQUESTS));
+        Network::new(self.spec, requests)
+    }
+
     /// Serves a component that answers HTTP requests.
     fn service(
         &self,
@@ -310,6 +328,7 @@ impl Job<'_> {
             });
         }
         let (drain, open_files) = (self.engine.drain()?, http::open_files());
+        let network = self.network(component);
         wall()?;
         let proxy = linker
             .instantiate_pre(component)
@@ -319,6 +338,7 @@ impl Job<'_> {
             proxy,
             spec: self.spec.clone(),
             preopens,
+            network,
             interrupt: self.interrupt.clone(),
             drain,
             throttle: self.throttle.take(),

@@ -482,12 +482,13 @@ mod tests {
 
     #[test]
     fn the_filter_stays_small() {
-        // Loading takes some 0.2 microseconds for each instruction.
-        const MOST_INSTRUCTIONS: usize = 400;
+        // Loading takes some 0.2 microseconds for each instruction: who has no network does not pay for those who have.
+        const ALONE: usize = 400;
+        const WITH_NETWORK: usize = 450;
         let arch = Arch::native().expect("an architecture with filters");
-        for sockets in [Sockets::default(), all()] {
+        for (sockets, most) in [(Sockets::default(), ALONE), (all(), WITH_NETWORK)] {
             let program = filter(&sockets, u32::MAX).compile(arch).expect("compiles");
-            assert!(program.len() <= MOST_INSTRUCTIONS, "{}", program.len());
+            assert!(program.len() <= most, "{}", program.len());
         }
     }
 

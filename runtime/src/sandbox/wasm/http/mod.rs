@@ -7,6 +7,7 @@
 //! | [`connection`] | one connection: which protocol, how slow it may be |
 //! | [`request`] | one request: an instance of its own, and its answer |
 //! | [`body`] | bodies both ways, chunk by chunk |
+//! | [`outgoing`] | requests of a guest to others |
 //! | [`drain`] | the wish to finish what was begun and end |
 //! | [`ticker`] | the clock by which guests take turns |
 //!
@@ -17,6 +18,7 @@ mod body;
 mod bounds;
 mod connection;
 pub mod drain;
+pub(super) mod outgoing;
 mod request;
 mod server;
 mod ticker;

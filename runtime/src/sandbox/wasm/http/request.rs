@@ -30,6 +30,7 @@ use crate::sandbox::wasm::bind::preopen::Start;
 use crate::sandbox::wasm::exit::{Interrupted, Outcome, outcome};
 use crate::sandbox::wasm::interrupt::Interrupt;
 use crate::sandbox::wasm::limits::host_buffer;
+use crate::sandbox::wasm::net::Network;
 use crate::sandbox::wasm::stdio::Output;
 use crate::sandbox::wasm::throttle::Throttle;
 use crate::spec::ContainerSpec;
@@ -39,6 +40,7 @@ pub(super) struct Common {
     pub(super) proxy: ProxyPre<p2::Guest>,
     pub(super) spec: ContainerSpec,
     pub(super) preopens: Vec<(&'static str, Start)>,
+    pub(super) network: Arc<Network>,
     pub(super) interrupt: Option<Interrupt>,
     pub(super) turns: Arc<Semaphore>,
     pub(super) ticker: Ticker,
@@ -184,6 +186,7 @@ impl Handler {
             &common.spec,
             common.preopens.clone(),
             common.interrupt.clone(),
+            Arc::clone(&common.network),
         );
         let mut store = Store::new(common.proxy.engine(), guest);
         store.limiter(|guest| &mut guest.limiter);

@@ -27,6 +27,7 @@ use crate::sandbox::wasm::error::RunError;
 use crate::sandbox::wasm::exit::Outcome;
 use crate::sandbox::wasm::host;
 use crate::sandbox::wasm::interrupt::Interrupt;
+use crate::sandbox::wasm::net::Network;
 use crate::sandbox::wasm::stdio::Output;
 use crate::sandbox::wasm::throttle::Throttle;
 use crate::spec::{ContainerSpec, Listener, OpenSocket};
@@ -41,6 +42,7 @@ pub(in super::super) struct Service {
     pub(in super::super) proxy: ProxyPre<p2::Guest>,
     pub(in super::super) spec: ContainerSpec,
     pub(in super::super) preopens: Vec<(&'static str, Start)>,
+    pub(in super::super) network: Arc<Network>,
     pub(in super::super) interrupt: Option<Interrupt>,
     pub(in super::super) drain: Drain,
     /// The account of all guests together, where they have less than a processor.
@@ -92,6 +94,7 @@ impl Service {
             proxy: self.proxy,
             spec: self.spec,
             preopens: self.preopens,
+            network: self.network,
             interrupt: self.interrupt.clone(),
             turns: Arc::new(Semaphore::new(INSTANCES)),
             ticker,

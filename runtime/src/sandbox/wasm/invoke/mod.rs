@@ -91,7 +91,12 @@ impl Job<'_> {
         let args = self.arguments(export, args, ty.params().map(|(_, ty)| ty), |text, ty| {
             value::component(text, &ty)
         })?;
-        let guest = p2::Guest::new(self.spec, preopens, self.interrupt.clone());
+        let guest = p2::Guest::new(
+            self.spec,
+            preopens,
+            self.interrupt.clone(),
+            self.network(component),
+        );
         wall()?;
         let pre = linker
             .instantiate_pre(component)

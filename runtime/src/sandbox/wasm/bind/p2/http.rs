@@ -1,6 +1,7 @@
 //! HTTP: what a guest asks of others goes through here; what others ask of it comes from the service.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use http::{Request, Response};
 use wasmtime_wasi_http::{
@@ -8,28 +9,37 @@ use wasmtime_wasi_http::{
 };
 
 use super::Guest;
+use crate::sandbox::wasm::http::outgoing;
+use crate::sandbox::wasm::net::Network;
 
 /// A guest's HTTP.
-#[derive(Default)]
 pub(super) struct Http {
     ctx: WasiHttpCtx,
     outgoing: Outgoing,
 }
 
-/// Requests of the guest: there is no network that they could take.
-#[derive(Default)]
-struct Outgoing;
+impl Http {
+    pub(super) fn new(network: Arc<Network>) -> Self {
+        Self {
+            ctx: WasiHttpCtx::new(),
+            outgoing: Outgoing(network),
+        }
+    }
+}
+
+/// Requests of the guest.
+struct Outgoing(Arc<Network>);
 
 type Sending<T> = Box<dyn Future<Output = Result<T, Error>> + Send>;
 
 impl WasiHttpHooks for Outgoing {
     fn send_request(
         &mut self,
-        _request: Request<WasiBody>,
-        _options: Option<RequestOptions>,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
         _answered: Sending<()>,
     ) -> Sending<(Response<WasiBody>, Sending<()>)> {
-        Box::new(async { Err(Error::HttpRequestDenied) })
+        Box::new(outgoing::send(Arc::clone(&self.0), request, options))
     }
 }
 

@@ -7,13 +7,16 @@ mod descriptor;
 mod error;
 mod filesystem;
 mod http;
+mod sockets;
 mod stream;
+
+use std::sync::Arc;
 
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasData, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
-use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem as files, random, sockets};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem as files, random, sockets as wasi};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -24,8 +27,10 @@ use wasmtime_wasi_io::bindings::wasi::io;
 use super::preopen::Start;
 use crate::sandbox::wasm::interrupt::Interrupt;
 use crate::sandbox::wasm::limits::{Limiter, host_buffer, resources};
+use crate::sandbox::wasm::net::Network;
 use crate::sandbox::wasm::stdio::{Input, Output};
 use crate::spec::ContainerSpec;
+use sockets::{HasSockets, Sockets};
 
 /// All that the host keeps for one guest.
 pub(in super::super) struct Guest {
@@ -34,6 +39,7 @@ pub(in super::super) struct Guest {
     preopens: Vec<(&'static str, Start)>,
     open_files: OpenFiles,
     http: http::Http,
+    network: Arc<Network>,
     pub(in super::super) limiter: Limiter,
 }
 
@@ -51,6 +57,7 @@ impl Guest {
         spec: &ContainerSpec,
         preopens: Vec<(&'static str, Start)>,
         interrupt: Option<Interrupt>,
+        network: Arc<Network>,
     ) -> Self {
         let ctx = WasiCtx::builder()
             .args(&spec.args)
@@ -82,7 +89,8 @@ impl Guest {
             table,
             preopens,
             open_files,
-            http: http::Http::default(),
+            http: http::Http::new(Arc::clone(&network)),
+            network,
             limiter: Limiter::new(spec.limits.memory),
         }
     }
@@ -92,6 +100,15 @@ impl Guest {
             table: &mut self.table,
             preopens: &self.preopens,
             open: &mut self.open_files,
+        }
+    }
+}
+
+impl Guest {
+    fn network(&mut self) -> Sockets<'_> {
+        Sockets {
+            table: &mut self.table,
+            network: &self.network,
         }
     }
 }
@@ -178,24 +195,23 @@ fn define(l: &mut Linker<Guest>, interface: &str) -> wasmtime::Result<bool> {
         "wasi:cli/terminal-stderr" => cli::terminal_stderr::add_to_linker::<G, WasiCli>(l, G::cli)?,
         "wasi:filesystem/types" => files::types::add_to_linker::<G, HasFiles>(l, G::files)?,
         "wasi:filesystem/preopens" => files::preopens::add_to_linker::<G, HasFiles>(l, G::files)?,
-        // Programs import them without using them. There is no network behind them: no address, no name is allowed.
         "wasi:sockets/network" => {
-            let options = sockets::network::LinkOptions::default();
-            sockets::network::add_to_linker::<G, WasiSockets>(l, &options, G::sockets)?;
+            let options = wasi::network::LinkOptions::default();
+            wasi::network::add_to_linker::<G, HasSockets>(l, &options, G::network)?;
         }
         "wasi:sockets/instance-network" => {
-            sockets::instance_network::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
+            wasi::instance_network::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
         }
-        "wasi:sockets/tcp" => sockets::tcp::add_to_linker::<G, WasiSockets>(l, G::sockets)?,
+        "wasi:sockets/tcp" => wasi::tcp::add_to_linker::<G, HasSockets>(l, G::network)?,
         "wasi:sockets/tcp-create-socket" => {
-            sockets::tcp_create_socket::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
+            wasi::tcp_create_socket::add_to_linker::<G, HasSockets>(l, G::network)?;
         }
-        "wasi:sockets/udp" => sockets::udp::add_to_linker::<G, WasiSockets>(l, G::sockets)?,
+        "wasi:sockets/udp" => wasi::udp::add_to_linker::<G, HasSockets>(l, G::network)?,
         "wasi:sockets/udp-create-socket" => {
-            sockets::udp_create_socket::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
+            wasi::udp_create_socket::add_to_linker::<G, HasSockets>(l, G::network)?;
         }
         "wasi:sockets/ip-name-lookup" => {
-            sockets::ip_name_lookup::add_to_linker::<G, WasiSockets>(l, G::sockets)?
+            wasi::ip_name_lookup::add_to_linker::<G, HasSockets>(l, G::network)?
         }
         "wasi:http/types" => {
             let options = web::types::LinkOptions::default();
