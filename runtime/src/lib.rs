@@ -10,11 +10,13 @@
 //! | [`spec`] | what to run, as plain data |
 //! | [`sandbox`] | running it, and the walls |
 //! | [`container`] | what each container is, on disk |
+//! | [`logs`] | what its guest said |
 //! | [`sys`] | calls to the operating system; the only room with `unsafe` code of our own |
 
 #![deny(unsafe_code)]
 
 pub mod container;
+pub mod logs;
 pub mod policy;
 pub mod sandbox;
 pub mod spec;

@@ -7,6 +7,7 @@ mod listener;
 use std::fs::File;
 use std::sync::Arc;
 
+use crate::logs::LogWriter;
 pub use crate::policy::Limits;
 use crate::policy::Observer;
 use crate::policy::net::NetPolicy;
@@ -103,4 +104,13 @@ pub enum Output {
     Inherit,
     /// A file or the writing end of a pipe.
     File(Arc<File>),
+    /// Nowhere.
+    Nowhere,
+    /// The container's log.
+    Log {
+        /// The log.
+        log: Arc<LogWriter>,
+        /// Does it go to this process' own as well?
+        show: bool,
+    },
 }

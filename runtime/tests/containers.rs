@@ -33,6 +33,10 @@ fn config(name: &str, auto_remove: bool) -> ContainerConfig {
         storage_limit: None,
         policy: coracle_runtime::policy::Policy::default(),
         ports: Vec::new(),
+        tty: false,
+        log: coracle_runtime::logs::LogConfig::default(),
+        stop_signal: None,
+        stop_timeout: None,
         labels: std::collections::BTreeMap::new(),
     }
 }
@@ -357,4 +361,94 @@ fn a_damaged_config_is_named() {
     drop(owned);
     assert!(store.remove_damaged(&id).expect("removed"));
     assert!(store.list().expect("list").damaged.is_empty());
+}
+
+#[test]
+fn what_was_created_waits_for_its_start() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    for auto_remove in [false, true] {
+        let container = store.create(config("later", auto_remove)).expect("created");
+        assert_eq!(container.state().expect("a state"), State::Created);
+        // Neither a list nor a start of another takes it for what an interrupted run left behind.
+        assert_eq!(store.list().expect("a list").containers.len(), 1);
+        drop(create(&store, "another", true));
+        let container = store.find("later").expect("still there");
+        let mut owned = store.own(container.clone()).expect("owned");
+        assert!(matches!(
+            store.own(container.clone()),
+            Err(ContainerError::Running { .. })
+        ));
+        owned
+            .started(1_700_000_001, serde_json::Value::Null)
+            .expect("started");
+        let exit = Exit::because(3, "for a test");
+        owned.finish(&exit).expect("finished");
+        drop(owned);
+        if auto_remove {
+            assert!(store.list().expect("a list").containers.is_empty());
+            continue;
+        }
+        assert!(matches!(
+            container.state().expect("a state"),
+            State::Exited { exit: Some(said), .. } if said == exit
+        ));
+        // A second life says nothing of the first.
+        let mut owned = store.own(container.clone()).expect("owned again");
+        owned
+            .started(1_700_000_002, serde_json::Value::Null)
+            .expect("started");
+        drop(owned);
+        assert!(matches!(
+            container.state().expect("a state"),
+            State::Exited {
+                exit: None,
+                started: 1_700_000_002,
+                ..
+            }
+        ));
+        store.remove(&container, false).expect("removed");
+    }
+}
+
+#[test]
+fn an_owner_is_found_while_others_ask() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    let container = store.create(config("asked", false)).expect("created");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                    container.state().expect("a state");
+                }
+            });
+        }
+        for _ in 0..200 {
+            // Who only asks holds the lock for a moment, and must not look like an owner.
+            drop(store.own(container.clone()).expect("owned"));
+        }
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
+}
+
+#[test]
+fn a_new_name_frees_the_old_one() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    let mut container = store.create(config("first", false)).expect("created");
+    store.create(config("other", false)).expect("created");
+    let taken = store.rename(&mut container, "other".parse().expect("a name"));
+    assert!(matches!(taken, Err(ContainerError::NameInUse { .. })));
+    store
+        .rename(&mut container, "second".parse().expect("a name"))
+        .expect("renamed");
+    assert!(store.find("first").is_err());
+    assert_eq!(
+        store.find("second").expect("renamed").config.id,
+        container.config.id
+    );
+    store.remove(&container, false).expect("removed");
+    assert_eq!(entries(&root.path().join("names")), ["other"]);
 }

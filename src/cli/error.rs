@@ -20,6 +20,10 @@ pub(super) enum Failure {
         doing: String,
         source: std::io::Error,
     },
+    /// A process that was started for it has failed, and has said why.
+    Told { text: String, exit: Exit },
+    /// A command failed that starts nothing, or nothing of its own: Docker returns 1 then.
+    Plain(Box<Failure>),
 }
 
 impl Failure {
@@ -48,6 +52,8 @@ impl Failure {
             Self::Engine(error) => ui::error(&with_causes(error.as_ref()), error.hint().as_deref()),
             Self::Usage { message, hint } => ui::error(message, hint.as_deref()),
             Self::Io { doing, source } => ui::error(&format!("{doing}: {source}"), None),
+            Self::Told { text, .. } => ui::pass_on(text),
+            Self::Plain(failure) => failure.report(),
         }
     }
 
@@ -59,6 +65,8 @@ impl Failure {
                 engine::Kind::ProgramNotRunnable => Exit::NotRunnable,
                 engine::Kind::Engine => Exit::Engine,
             },
+            Self::Told { exit, .. } => *exit,
+            Self::Plain(_) => Exit::Failure,
             _ => Exit::Engine,
         }
     }

@@ -2,12 +2,13 @@
 
 use coracle_packager::image::select::Selection;
 use coracle_runtime::container::{PortConfig, State};
+use coracle_runtime::logs::LogConfig;
 use coracle_runtime::policy::net::Mode;
 use coracle_runtime::policy::quantity::{Cpus, Size};
 use serde_json::{Map, Value, json};
 
 use super::units;
-use crate::engine::{ContainerSummary, InspectedImage};
+use crate::engine::{ContainerSummary, InspectedImage, is_paused};
 
 /// Returns what is known about an image.
 pub(super) fn image(inspected: &InspectedImage) -> Value {
@@ -96,12 +97,14 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value) -> Value {
         "State": state(&summary.state),
         "Image": config.image_id,
         "Name": format!("/{}", config.name),
+        "LogPath": if config.log.max_size == 0 { String::new() } else { container.log_path().join("json.log").display().to_string() },
         "HostConfig": {
             "Memory": config.policy.limits.memory.map_or(0, Size::bytes),
             "NanoCpus": config.policy.limits.cpus.map_or(0, Cpus::nanos),
             "PidsLimit": config.policy.limits.processes,
             "Ulimits": [{ "Name": "nofile", "Soft": config.policy.limits.open_files, "Hard": config.policy.limits.open_files }],
             "AutoRemove": config.auto_remove,
+            "LogConfig": log(&config.log),
             "ReadonlyRootfs": config.read_only,
             "NetworkMode": network_mode(config.policy.net.mode),
             "PortBindings": bindings(&config.ports),
@@ -121,6 +124,9 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value) -> Value {
             "Labels": config.labels,
             "WorkingDir": config.cwd,
             "OpenStdin": config.open_stdin,
+            "Tty": config.tty,
+            "StopSignal": config.stop_signal.as_deref().unwrap_or("SIGTERM"),
+            "StopTimeout": config.stop_timeout,
             "Cmd": config.args,
             "ExposedPorts": exposed(&config.ports),
         },
@@ -179,6 +185,19 @@ fn exposed(ports: &[PortConfig]) -> Value {
     Value::Object(names.collect())
 }
 
+fn log(log: &LogConfig) -> Value {
+    if log.max_size == 0 {
+        return json!({ "Type": "none", "Config": {} });
+    }
+    json!({
+        "Type": "json-file",
+        "Config": {
+            "max-size": log.max_size.to_string(),
+            "max-file": log.max_files.to_string(),
+        },
+    })
+}
+
 fn state(state: &State) -> Value {
     /// Docker's way to say "never".
     const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -215,6 +234,7 @@ fn state(state: &State) -> Value {
         "Status": super::commands::ps::state(state),
         "Running": matches!(state, State::Running { .. }),
         "OOMKilled": out_of_memory,
+        "Paused": is_paused(state),
         "Pid": pid,
         "ExitCode": code,
         "Error": error,

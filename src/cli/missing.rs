@@ -1,38 +1,23 @@
 //! What Docker's command line has and this one has not yet, so that who asks for it is told.
 
 /// Commands and flags, and what they are for.
-const FEATURES: [(&[&str], &str); 11] = [
+const FEATURES: [(&[&str], &str); 10] = [
     (
-        &[
-            "-d",
-            "--detach",
-            "--stop-timeout",
-            "--restart",
-            "create",
-            "start",
-            "stop",
-            "kill",
-            "restart",
-            "pause",
-            "unpause",
-            "wait",
-            "attach",
-        ],
-        "containers run in the foreground only",
+        &["--restart", "attach"],
+        "start it with `coracle start`, and read what it says with `coracle logs --follow`",
     ),
     (
         &[
-            "logs", "exec", "cp", "diff", "commit", "export", "top", "stats", "port", "events",
-            "update", "rename",
+            "cp", "diff", "commit", "export", "top", "stats", "port", "events", "update",
         ],
-        "a container can be run, listed, inspected and removed",
+        "a container can be run, started, stopped, listed, inspected and removed, and other programs run in it",
     ),
     (
         &["--dns", "--hostname", "-h", "network"],
         "the network is granted with --allow-connect and --publish",
     ),
     (
-        &["-t", "--tty", "--detach-keys"],
+        &["--detach-keys"],
         "the program uses the terminal that this command has",
     ),
     (
@@ -50,10 +35,6 @@ const FEATURES: [(&[&str], &str); 11] = [
     (
         &["--volumes-from", "volume"],
         "folders and files are mounted with --volume HOST:GUEST, memory with --tmpfs",
-    ),
-    (
-        &["--env-file", "--cidfile", "--pull", "--init"],
-        "use --env, --name and `coracle pull`",
     ),
     (
         &["login", "logout", "search"],
@@ -99,7 +80,7 @@ mod tests {
 
     #[test]
     fn dockers_words_are_known() {
-        for word in ["-d", "--hostname", "logs", "--dns=1.1.1.1"] {
+        for word in ["--restart", "--hostname", "events", "--dns=1.1.1.1"] {
             assert!(feature(word).is_some(), "{word}");
         }
         assert!(feature("--nonsense").is_none());

@@ -47,21 +47,34 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Build(commands::build::Args),
+    Create(commands::create::Args),
+    Exec(commands::exec::Args),
     History(commands::history::Args),
     Image(commands::image::Args),
     Images(commands::images::Args),
     Inspect(commands::inspect::Args),
     Load(commands::load::Args),
+    Kill(commands::stop::KillArgs),
+    Logs(commands::logs::Args),
+    #[command(hide = true)]
+    Monitor(commands::start::MonitorArgs),
+    Pause(commands::stop::PauseArgs),
     Ps(commands::ps::Args),
     Pull(commands::pull::Args),
     Push(commands::push::Args),
+    Rename(commands::rename::Args),
+    Restart(commands::stop::RestartArgs),
     Rm(commands::rm::Args),
     Rmi(commands::rmi::Args),
     Run(commands::run::Args),
     Save(commands::save::Args),
+    Start(commands::start::Args),
+    Stop(commands::stop::StopArgs),
     System(commands::system::Args),
     Tag(commands::tag::Args),
+    Unpause(commands::stop::UnpauseArgs),
     Version(commands::version::Args),
+    Wait(commands::wait::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -116,27 +129,42 @@ impl Cli {
         if let Command::Version(args) = &self.command {
             return commands::version::run(args);
         }
-        if matches!(self.command, Command::Run(_)) {
+        if matches!(
+            self.command,
+            Command::Run(_) | Command::Start(_) | Command::Exec(_) | Command::Monitor(_)
+        ) {
             coracle_runtime::sys::close_inherited_files();
         }
         let engine = open_engine(self.root)?;
         match self.command {
             Command::Build(args) => commands::build::run(&engine, args),
+            Command::Create(args) => commands::create::run(&engine, args),
+            Command::Exec(args) => commands::exec::run(&engine, args),
             Command::History(args) => commands::history::run(&engine, &args),
             Command::Image(args) => commands::image::run(&engine, args),
             Command::Images(args) => commands::images::run(&engine, &args),
             Command::Inspect(args) => commands::inspect::run(&engine, &args),
             Command::Load(args) => commands::load::run(&engine, &args),
+            Command::Kill(args) => commands::stop::kill(&engine, &args),
+            Command::Logs(args) => commands::logs::run(&engine, &args),
+            Command::Monitor(args) => commands::start::monitor(&engine, &args),
+            Command::Pause(args) => commands::stop::pause(&engine, &args),
             Command::Ps(args) => commands::ps::run(&engine, &args),
             Command::Pull(args) => commands::pull::run(&engine, &args),
             Command::Push(args) => commands::push::run(&engine, &args),
+            Command::Rename(args) => commands::rename::run(&engine, &args),
+            Command::Restart(args) => commands::stop::restart(&engine, &args),
             Command::Rm(args) => commands::rm::run(&engine, &args),
             Command::Rmi(args) => commands::rmi::run(&engine, &args),
             Command::Run(args) => commands::run::run(&engine, args),
             Command::Save(args) => commands::save::run(&engine, &args),
+            Command::Start(args) => commands::start::run(&engine, &args),
+            Command::Stop(args) => commands::stop::stop(&engine, &args),
             Command::System(args) => commands::system::run(&engine, &args),
             Command::Tag(args) => commands::tag::run(&engine, &args),
+            Command::Unpause(args) => commands::stop::unpause(&engine, &args),
             Command::Version(args) => commands::version::run(&args),
+            Command::Wait(args) => commands::wait::run(&engine, &args),
         }
     }
 }

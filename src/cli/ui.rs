@@ -87,6 +87,13 @@ pub(super) fn error(message: &str, hint: Option<&str>) {
     }
 }
 
+/// Prints what another process of this program would have told.
+pub(super) fn pass_on(text: &str) {
+    for line in text.lines() {
+        tell(&sanitize(line));
+    }
+}
+
 /// Prints from now on what this program's own parts trace.
 pub(super) fn trace() {
     use tracing_subscriber::filter::{LevelFilter, Targets};

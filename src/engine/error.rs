@@ -54,6 +54,46 @@ pub enum Error {
         /// How many names.
         count: usize,
     },
+    /// The container does not run, and the move needs that it does.
+    #[error("container {container} is not running")]
+    NotRunning {
+        /// Its name.
+        container: String,
+    },
+    /// The container is halted, and the move needs that it is not.
+    #[error("container {container} is paused")]
+    Paused {
+        /// Its name.
+        container: String,
+    },
+    /// The container is not halted, and the move needs that it is.
+    #[error("container {container} is not paused")]
+    NotPaused {
+        /// Its name.
+        container: String,
+    },
+    /// The container's process did not end in time after it was killed.
+    #[error(
+        "the process of container {container} did not end within {seconds} s after it was killed"
+    )]
+    WouldNotDie {
+        /// Its name.
+        container: String,
+        /// How long we waited, in seconds.
+        seconds: u64,
+    },
+    /// The container has this name already.
+    #[error("renaming a container with the same name as its current name \"{name}\"")]
+    SameName {
+        /// The name.
+        name: String,
+    },
+    /// The container was made to keep no log.
+    #[error("container {container} keeps no log")]
+    NoLog {
+        /// Its name.
+        container: String,
+    },
     /// No command was given, and the image has none.
     #[error("no command given, and image {image} has neither ENTRYPOINT nor CMD")]
     NoCommand {
@@ -259,6 +299,9 @@ impl Error {
             }
             Self::Listen(error) if error.source.kind() == std::io::ErrorKind::AddrInUse => "choose another host port, or leave it out and have a free one chosen".to_owned(),
             Self::Listen(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => "ports below 1024 are for root on most systems; choose a higher one".to_owned(),
+            Self::NotRunning { container } => format!("start it with `coracle start {container}`"),
+            Self::Paused { container } => format!("let it go on with `coracle unpause {container}`"),
+            Self::NoLog { .. } => "it was made with `--log-driver none`".to_owned(),
             Self::Container(ContainerError::Running { .. }) => "stop it first, or use `rm --force`".to_owned(),
             Self::Container(ContainerError::NotFound { .. }) => "list all containers with `coracle ps -a`".to_owned(),
             Self::Store(

@@ -20,6 +20,7 @@ mod disk;
 mod error;
 mod history;
 mod images;
+mod lifecycle;
 mod lower;
 mod names;
 mod network;
@@ -49,6 +50,7 @@ pub use history::HistoryStep;
 pub use images::{
     ImageSummary, InspectedImage, ListedImage, PulledImage, Registries, RemovedImage, RemovedImages,
 };
+pub use lifecycle::{Exec, is_paused};
 pub use network::NetworkRequest;
 pub use prune::{PruneFilter, PruneImages, Pruned};
 pub use run::{Prepared, RunContainer};

@@ -2,7 +2,7 @@
 
 use coracle_packager::image::Image;
 use coracle_runtime::container::PortConfig;
-use coracle_runtime::policy::net::{Exposed, NetPolicy, Publish};
+use coracle_runtime::policy::net::{Exposed, NetPolicy, PortRange, Publish};
 use coracle_runtime::spec::Listener;
 
 use super::Error;
@@ -87,6 +87,28 @@ pub(super) fn open(image: &Image, request: NetworkRequest) -> Result<Network, Er
         ports,
         listeners,
     })
+}
+
+/// Opens the ports of a container that was created before, where it was said that they are.
+pub(super) fn reopen(ports: &[PortConfig]) -> Result<Vec<Listener>, Error> {
+    let mut listeners = Vec::new();
+    for port in ports {
+        let publish = || {
+            let host = port.host?;
+            let guest: Exposed = format!("{}/{}", port.guest, port.protocol).parse().ok()?;
+            Some(Publish {
+                ip: Some(host.ip()),
+                host: Some(PortRange::one(host.port())?),
+                guest: guest.ports,
+                protocol: guest.protocol,
+            })
+        };
+        // The others were only said, not opened.
+        if let Some(publish) = publish() {
+            listeners.extend(Listener::open(&publish)?);
+        }
+    }
+    Ok(listeners)
 }
 
 /// Most ports of one range that are listed without being open.

@@ -11,13 +11,15 @@ use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use coracle_packager::digest::Digest;
 use coracle_packager::image::Image;
 use coracle_packager::layer::Rootfs;
-use coracle_runtime::container::{ContainerConfig, Exit, Id, MountConfig, Name, Owned};
+use coracle_runtime::container::{Container, ContainerConfig, Exit, Id, MountConfig, Name, Owned};
+use coracle_runtime::logs::{LogConfig, LogWriter};
 use coracle_runtime::policy::{Limits, Policy};
 use coracle_runtime::sandbox::wall::{self, Place, WallSpec};
 use coracle_runtime::sandbox::wasm::{self, Outcome};
-use coracle_runtime::spec::{ContainerSpec, Listener, Stdin};
+use coracle_runtime::spec::{ContainerSpec, Listener, Output, Stdin};
 use coracle_runtime::sys::{self, Ending};
 use coracle_runtime::vfs::{
     Access, Errno, File, FileKind, GuestFs, GuestFsBuilder, MountSource, Node, OpenOptions, Tmpfs,
@@ -51,6 +53,14 @@ pub struct RunContainer {
     pub labels: BTreeMap<String, String>,
     /// Is this process's standard input the guest's?
     pub open_stdin: bool,
+    /// Was a terminal asked for?
+    pub tty: bool,
+    /// How much of what the guest says is kept.
+    pub log: LogConfig,
+    /// The signal that asks the guest to end.
+    pub stop_signal: Option<String>,
+    /// How long it may take, in seconds.
+    pub stop_timeout: Option<i64>,
     /// Is the container removed when it ends?
     pub auto_remove: bool,
     /// May the guest change only what is mounted?
@@ -67,7 +77,7 @@ pub struct RunContainer {
 
 /// A container that is ready to be created and started.
 pub struct Prepared {
-    config: ContainerConfig,
+    pub(super) config: ContainerConfig,
     lower: Arc<ImageLower>,
     mounts: Vec<MountSource>,
     listeners: Vec<Listener>,
@@ -75,6 +85,13 @@ pub struct Prepared {
     farewell: Option<fn(&str) -> String>,
     /// Had the program to be compiled? Then this process has threads, and cannot raise the second wall any more.
     pub compiled: bool,
+}
+
+impl Prepared {
+    /// Returns the id of the container that is to run.
+    pub fn id(&self) -> &Id {
+        &self.config.id
+    }
 }
 
 impl Engine {
@@ -85,18 +102,41 @@ impl Engine {
     ///
     /// If a mount cannot be opened, or the program is not there or no program.
     pub fn prepare(&self, image: &Image, mut request: RunContainer) -> Result<Prepared, Error> {
-        let mounts = request
-            .mounts
-            .iter_mut()
-            .map(open_mount)
-            .collect::<Result<Vec<_>, _>>()?;
+        let mounts = open_mounts(&mut request.mounts)?;
         let network = network::open(image, std::mem::take(&mut request.network))?;
         let farewell = request.farewell;
         let mut config = freeze(image, request)?;
         config.policy.net = network.policy;
         config.ports = network.ports;
-        let lower = Arc::new(self.open_lower(image)?);
         // The program is looked for before there is a container: its upper will be empty.
+        let mut prepared = self.open_parts(image, config, mounts, network.listeners, None)?;
+        prepared.farewell = farewell;
+        Ok(prepared)
+    }
+
+    /// Opens what a container that exists needs of the host, to run a program in it.
+    pub(super) fn prepare_again(
+        &self,
+        container: &Container,
+        mut config: ContainerConfig,
+        listeners: Vec<Listener>,
+    ) -> Result<Prepared, Error> {
+        let digest = Digest::parse(&config.manifest)?;
+        let image = self.open_manifest(&digest)?;
+        let mounts = open_mounts(&mut config.mounts)?;
+        let upper = container.open_upper()?;
+        self.open_parts(&image, config, mounts, listeners, Some(upper))
+    }
+
+    fn open_parts(
+        &self,
+        image: &Image,
+        config: ContainerConfig,
+        mounts: Vec<MountSource>,
+        listeners: Vec<Listener>,
+        upper: Option<(Dir, Dir)>,
+    ) -> Result<Prepared, Error> {
+        let lower = Arc::new(self.open_lower(image)?);
         let copies = mounts
             .iter()
             .map(MountSource::try_clone)
@@ -106,7 +146,11 @@ impl Engine {
             path: config.image.clone().into(),
             source,
         })?;
-        let view = with_mounts(GuestFs::builder(lower.clone()), &config.mounts, copies).build()?;
+        let mut builder = GuestFs::builder(lower.clone());
+        if let Some((upper, work)) = upper {
+            builder = builder.upper(upper, work).read_only(true);
+        }
+        let view = with_mounts(builder, &config.mounts, copies).build()?;
         let env = config
             .env
             .iter()
@@ -119,9 +163,9 @@ impl Engine {
             config,
             lower,
             mounts,
-            listeners: network.listeners,
+            listeners,
             program,
-            farewell,
+            farewell: None,
             compiled,
         })
     }
@@ -136,19 +180,22 @@ impl Engine {
     /// An [`Error`] means that the guest did not start. If the container could be created it stays as an exited one, as in
     /// Docker, unless it is to be removed.
     pub fn run(&self, prepared: Prepared, ended: &mut dyn FnMut(&Exit)) -> Result<Exit, Error> {
-        let Prepared {
-            config,
-            lower,
-            mounts,
-            listeners,
-            program,
-            farewell,
-            ..
-        } = prepared;
-        let mut owned = self.containers.create_owned(config)?;
-        let limits = owned.container.config.policy.limits;
-        let result = limit_process(&limits, &owned, farewell)
-            .and_then(|()| self.start(lower, mounts, listeners, &program, &mut owned, ended));
+        let owned = self.containers.create_owned(prepared.config.clone())?;
+        self.run_owned(owned, prepared, Show::Here, &mut || {}, ended)
+    }
+
+    /// Runs the guest of a container that this process has taken over. Calls `started` when the walls are up.
+    pub(super) fn run_owned(
+        &self,
+        mut owned: Owned,
+        prepared: Prepared,
+        show: Show,
+        started: &mut dyn FnMut(),
+        ended: &mut dyn FnMut(&Exit),
+    ) -> Result<Exit, Error> {
+        let limits = prepared.config.policy.limits;
+        let result = limit_process(&limits, &owned, prepared.farewell)
+            .and_then(|()| self.start(prepared, &mut owned, show, started, ended));
         if let Err(error) = &result {
             owned.finish(&Exit::because(
                 error.kind().exit_code(),
@@ -177,40 +224,21 @@ impl Engine {
     /// Puts the sandbox together and runs the guest in it.
     fn start(
         &self,
-        lower: Arc<ImageLower>,
-        mounts: Vec<MountSource>,
-        listeners: Vec<Listener>,
-        program: &Found,
+        prepared: Prepared,
         owned: &mut Owned,
+        show: Show,
+        started: &mut dyn FnMut(),
         ended: &mut dyn FnMut(&Exit),
     ) -> Result<Exit, Error> {
-        let config = owned.container.config.clone();
-        let (upper, work) = owned.open_upper()?;
-        let mut wall = wall_around(owned, &mounts)?;
-        wall.grant_network(&config.policy.net, &listeners);
-        let builder = GuestFs::builder(lower)
-            .upper(upper, work)
-            .upper_limit(config.storage_limit)
-            .read_only(config.read_only);
-        let fs = with_mounts(builder, &config.mounts, mounts).build()?;
-        make_working_directory(&fs, &config.cwd)?;
-        let spec = ContainerSpec {
-            program_sha256: program.sha256,
-            world: spec::world(config.invoke, &config.args),
-            args: config.args,
-            env: config.env.iter().map(|pair| split(pair)).collect(),
-            cwd: config.cwd,
-            stdin: if config.open_stdin {
-                Stdin::Inherit
-            } else {
-                Stdin::Empty
-            },
-            drain_on_signals: true,
-            net: config.policy.net,
-            listeners,
-            limits: config.policy.limits,
-            ..ContainerSpec::new(&program.path)
-        };
+        let output = output(&owned.container, show)?;
+        let mut wall = wall_around(&owned.container, &prepared.mounts)?;
+        wall.grant_network(&prepared.config.policy.net, &prepared.listeners);
+        if let Output::Log { .. } = output {
+            wall.read_write
+                .push(Place::Path(owned.container.log_path()));
+        }
+        let upper = owned.open_upper()?;
+        let (fs, spec) = sandbox(prepared, upper, output)?;
         // Both closures write to the record, one after the other.
         let owned = RefCell::new(owned);
         let mut recorded = Ok(());
@@ -219,6 +247,7 @@ impl Engine {
             let mut owned = owned.borrow_mut();
             owned.started(now(), report)?;
             sys::end_on_signals(owned.record.file(), |signal| of_signal(signal).to_line())?;
+            started();
             Ok(())
         };
         let mut record = |outcome: &Outcome| {
@@ -229,7 +258,7 @@ impl Engine {
             }
         };
         let outcome = wasm::run_then(
-            self.wasm_for(&config.policy.limits)?,
+            self.wasm_for(&spec.limits)?,
             fs,
             &spec,
             &mut raise,
@@ -238,6 +267,107 @@ impl Engine {
         recorded?;
         Ok(exit_of(&outcome))
     }
+
+    /// Runs another program in a container, beside the guest that the container was made for, and returns its exit code.
+    pub(super) fn run_beside(
+        &self,
+        container: &Container,
+        prepared: Prepared,
+        raised: &mut dyn FnMut(),
+        ended: &mut dyn FnMut(&Exit),
+    ) -> Result<Exit, Error> {
+        let mut wall = wall_around(container, &prepared.mounts)?;
+        wall.grant_network(&prepared.config.policy.net, &prepared.listeners);
+        let (fs, spec) = sandbox(prepared, container.open_upper()?, Output::Inherit)?;
+        let mut raise = || {
+            wall::raise(&wall)?;
+            raised();
+            Ok::<_, wall::WallError>(())
+        };
+        let mut record = |outcome: &Outcome| ended(&exit_of(outcome));
+        let outcome = wasm::run_then(
+            self.wasm_for(&spec.limits)?,
+            fs,
+            &spec,
+            &mut raise,
+            &mut record,
+        )?;
+        Ok(exit_of(&outcome))
+    }
+}
+
+/// Where a guest's output is seen, beside the container's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Show {
+    /// This process passes it on as its own.
+    Here,
+    /// Nowhere else.
+    Nowhere,
+}
+
+/// Opens the container's log, if it keeps one. What is removed at its end keeps none unless nobody sees it.
+fn output(container: &Container, show: Show) -> Result<Output, Error> {
+    let config = &container.config;
+    let here = show == Show::Here;
+    if config.log == LogConfig::NONE || (here && config.auto_remove) {
+        return Ok(if here {
+            Output::Inherit
+        } else {
+            Output::Nowhere
+        });
+    }
+    let path = container.log_path();
+    let log = LogWriter::open(&path, config.log).map_err(|source| Error::File {
+        doing: "opening the log",
+        path,
+        source,
+    })?;
+    Ok(Output::Log {
+        log: Arc::new(log),
+        show: here,
+    })
+}
+
+/// Puts together what the guest gets.
+fn sandbox(
+    prepared: Prepared,
+    (upper, work): (Dir, Dir),
+    output: Output,
+) -> Result<(GuestFs, ContainerSpec), Error> {
+    let Prepared {
+        config,
+        lower,
+        mounts,
+        listeners,
+        program,
+        ..
+    } = prepared;
+    let builder = GuestFs::builder(lower)
+        .upper(upper, work)
+        .upper_limit(config.storage_limit)
+        .read_only(config.read_only);
+    let fs = with_mounts(builder, &config.mounts, mounts).build()?;
+    make_working_directory(&fs, &config.cwd)?;
+    let spec = ContainerSpec {
+        program_sha256: program.sha256,
+        world: spec::world(config.invoke, &config.args),
+        args: config.args,
+        env: config.env.iter().map(|pair| split(pair)).collect(),
+        cwd: config.cwd,
+        stdin: if config.open_stdin {
+            Stdin::Inherit
+        } else {
+            Stdin::Empty
+        },
+        stdout: output.clone(),
+        stderr: output,
+        drain_on_signals: true,
+        limits: config.policy.limits,
+        net: config.policy.net,
+        listeners,
+        ..ContainerSpec::new(&program.path)
+    };
+    Ok((fs, spec))
 }
 
 fn open(rootfs: &Rootfs) -> Result<ImageLower, Error> {
@@ -269,8 +399,7 @@ fn with_mounts(
 
 /// Says what of the host the process may still reach: the container's own files, and what was mounted. Mounts are named by what
 /// was opened, so that both walls mean the same even if somebody moves another thing to that path meanwhile.
-fn wall_around(owned: &Owned, mounts: &[MountSource]) -> Result<WallSpec, Error> {
-    let container = &owned.container;
+fn wall_around(container: &Container, mounts: &[MountSource]) -> Result<WallSpec, Error> {
     let mut wall = WallSpec::default();
     wall.read_write
         .extend([container.upper_path(), container.work_path()].map(Place::Path));
@@ -333,6 +462,10 @@ fn freeze(image: &Image, request: RunContainer) -> Result<ContainerConfig, Error
         cwd: spec::cwd(defaults, request.cwd.as_deref()),
         mounts: request.mounts,
         open_stdin: request.open_stdin,
+        tty: request.tty,
+        log: request.log,
+        stop_signal: request.stop_signal,
+        stop_timeout: request.stop_timeout,
         policy: Policy {
             limits: request.limits,
             ..Policy::default()
@@ -340,6 +473,10 @@ fn freeze(image: &Image, request: RunContainer) -> Result<ContainerConfig, Error
         ports: Vec::new(),
         labels: spec::labels(defaults, &request.labels),
     })
+}
+
+fn open_mounts(mounts: &mut [MountConfig]) -> Result<Vec<MountSource>, Error> {
+    mounts.iter_mut().map(open_mount).collect()
 }
 
 /// Opens what is to be mounted. Its path is made free of links and dots, so that the record says what was really granted.

@@ -63,6 +63,18 @@ pub(super) fn env(image: &ImageDefaults, user: &[String]) -> Vec<(String, String
     all
 }
 
+/// Returns an environment with more variables; a later value of a name replaces the earlier in its place.
+pub(super) fn merge_env(own: &[String], more: &[String]) -> Vec<String> {
+    let image = ImageDefaults {
+        env: Some(own.to_vec()),
+        ..ImageDefaults::default()
+    };
+    env(&image, more)
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
+}
+
 /// Returns the working directory.
 pub(super) fn cwd(image: &ImageDefaults, user: Option<&str>) -> String {
     let chosen = user

@@ -31,6 +31,7 @@ mod inspect;
 mod invalid;
 mod invoke;
 mod kills;
+mod life;
 mod limits;
 #[path = "../guests/net.rs"]
 mod net_guest;

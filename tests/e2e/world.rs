@@ -136,6 +136,20 @@ impl World {
     }
 }
 
+impl Drop for World {
+    /// What was left running in the background by a test that failed must not outlive it.
+    fn drop(&mut self) {
+        if !self.root().join("containers").exists() {
+            return;
+        }
+        let running = self.run(&["ps", "-q"]).text();
+        let names: Vec<&str> = running.lines().collect();
+        if !names.is_empty() {
+            let _removed = self.run(&[&["rm", "-f"], &names[..]].concat());
+        }
+    }
+}
+
 impl Output {
     /// Both streams in the message when the code is another one.
     #[track_caller]

@@ -197,6 +197,18 @@ pub struct ContainerConfig {
     /// Bytes that its own files may take, names included; see [`crate::vfs::GuestFsBuilder::upper_limit`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_limit: Option<u64>,
+    /// Was a terminal asked for?
+    #[serde(default)]
+    pub tty: bool,
+    /// How much of what the guest says is kept.
+    #[serde(default)]
+    pub log: crate::logs::LogConfig,
+    /// The signal that asks it to end; `SIGTERM` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
+    /// How long it may take to end, in seconds, before it is killed; 10 if absent, for ever if negative.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<i64>,
     /// Labels: the image's, then the user's.
     pub labels: std::collections::BTreeMap<String, String>,
 }

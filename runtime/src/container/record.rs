@@ -1,19 +1,23 @@
 //! The file that tells where a container is in its life.
 //!
-//! It has a line of JSON when the guest starts and one when it has ended. The process that runs the guest holds an exclusive
-//! lock on it, so that "running" is a question to the kernel. It is opened before the second wall goes up and written with
-//! one system call a line: so the walled process needs no right on the directory, and a signal handler can write it as well.
+//! It has a line of JSON when the container was created to be started later, one when the guest starts, and one when it has
+//! ended. The process that runs the guest holds an exclusive lock on it, so that "running" is a question to the kernel. It
+//! is opened before the second wall goes up and written with one system call a line: so the walled process needs no right on
+//! the directory, and a signal handler can write it as well.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Largest file that is read, in bytes: a report of a few dozen lines, and how the container ended.
 const LARGEST: u64 = 64 << 10;
+
+/// How long another process may ask before we look again.
+const ASKING: Duration = Duration::from_millis(1);
 
 /// How a container ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,9 +75,16 @@ pub(super) struct Start {
     pub(super) walls: Value,
 }
 
+/// Says that the container waits for its first start.
+#[derive(Serialize, Deserialize)]
+struct Created {
+    created: bool,
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
+    Created(Created),
     Start(Start),
     Exit(Exit),
 }
@@ -89,6 +100,8 @@ fn line(value: &impl Serialize) -> Vec<u8> {
 pub(super) struct Life {
     /// Does a process run the guest?
     pub(super) running: bool,
+    /// Was it created to be started later? A container that is made and run in one go never says so.
+    pub(super) created: bool,
     pub(super) start: Option<Start>,
     pub(super) exit: Option<Exit>,
     /// When the last line was written.
@@ -106,13 +119,15 @@ impl Life {
         file.take(LARGEST).read_to_end(&mut text)?;
         let mut life = Self {
             running,
+            created: false,
             start: None,
             exit: None,
             changed: metadata.modified()?,
         };
         for line in text.split(|byte| *byte == b'\n') {
             match serde_json::from_slice(line) {
-                Ok(Line::Start(start)) => life.start = Some(start),
+                Ok(Line::Created(Created { created })) => life.created = created,
+                Ok(Line::Start(start)) => (life.start, life.exit) = (Some(start), None),
                 Ok(Line::Exit(exit)) => life.exit = Some(exit),
                 Err(_) => {}
             }
@@ -144,6 +159,27 @@ impl Record {
         let file = File::create_new(path)?;
         file.lock()?;
         Ok(Self(file))
+    }
+
+    /// Takes over the file of a container that exists. `None`: another process has it.
+    pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
+        let file = File::options().read(true).append(true).open(path)?;
+        // Whoever asks whether it runs holds the lock for a moment, together with others; its owner holds it alone.
+        while let Err(error) = file.try_lock() {
+            match error {
+                TryLockError::Error(error) => return Err(error),
+                TryLockError::WouldBlock if is_locked(&file)? => return Ok(None),
+                TryLockError::WouldBlock => std::thread::sleep(ASKING),
+            }
+        }
+        // One life at a time: what the last one said is not added to for ever.
+        file.set_len(0)?;
+        Ok(Some(Self(file)))
+    }
+
+    /// Says that the container waits for its first start.
+    pub(super) fn created(&mut self) -> io::Result<()> {
+        self.0.write_all(&line(&Created { created: true }))
     }
 
     pub(super) fn started(&mut self, start: &Start) -> io::Result<()> {

@@ -140,7 +140,7 @@ pub enum State {
 pub struct Container {
     /// What was decided at create.
     pub config: ContainerConfig,
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
 }
 
 /// All containers that can be read, and what is wrong with the others.
@@ -167,6 +167,7 @@ const OWNER: &str = "owner";
 pub(super) const STATE: &str = "state";
 const UPPER: &str = "upper";
 const WORK: &str = "work";
+const LOG: &str = "log";
 
 /// Largest config that is read, in bytes. The largest environment that Linux passes to a program is 2 MiB.
 const LARGEST_CONFIG: u64 = 4 << 20;
@@ -214,9 +215,13 @@ impl ContainerStore {
     ///
     /// [`ContainerError::NameInUse`], or what the file system says. Nothing is left behind.
     pub fn create_owned(&self, config: ContainerConfig) -> Result<Owned, ContainerError> {
+        let home = self.home_of(&config);
+        self.create_at(home, config)
+    }
+
+    fn create_at(&self, home: PathBuf, config: ContainerConfig) -> Result<Owned, ContainerError> {
         self.sweep();
         self.claim_name(&config)?;
-        let home = self.home_of(&config);
         let built = self.build_home(&home, &config);
         if built.is_err() {
             // The first error is the one to report.
@@ -225,6 +230,45 @@ impl ContainerStore {
         let (record, upper) = built?;
         Ok(Owned {
             container: Container { config, dir: home },
+            record,
+            upper,
+        })
+    }
+
+    /// Creates a container that is started later.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::create_owned`].
+    pub fn create(&self, config: ContainerConfig) -> Result<Container, ContainerError> {
+        // Also one that is removed when it ends: until then it must not look like what an interrupted run left behind.
+        let home = self.kept().join(config.id.as_str());
+        let mut owned = self.create_at(home, config)?;
+        let path = owned.container.dir.join(STATE);
+        owned.record.created().map_err(failed("writing", &path))?;
+        // Nobody runs it.
+        let owner = owned.container.dir.join(OWNER);
+        fs::remove_file(&owner).map_err(failed("removing", &owner))?;
+        Ok(owned.container)
+    }
+
+    /// Takes over a container that does not run, to start it.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::Running`], or what the file system says.
+    pub fn own(&self, container: Container) -> Result<Owned, ContainerError> {
+        let state = container.dir.join(STATE);
+        let Some(record) = Record::open(&state).map_err(failed("opening", &state))? else {
+            return Err(ContainerError::Running {
+                name: container.config.name,
+            });
+        };
+        let owner = container.dir.join(OWNER);
+        fs::write(&owner, std::process::id().to_string()).map_err(failed("writing", &owner))?;
+        let upper = open_dir(&container.upper_path())?;
+        Ok(Owned {
+            container,
             record,
             upper,
         })
@@ -328,8 +372,7 @@ impl ContainerStore {
             }
         }
         found.retain(|container| {
-            let ended = container.config.auto_remove
-                && !matches!(container.state(), Ok(State::Running { .. }));
+            let ended = container.is_over();
             if ended {
                 // Whoever cannot remove it, such as another user, still does not see it.
                 drop(self.discard(&container.dir, Some(&container.config.name)));
@@ -377,6 +420,30 @@ impl ContainerStore {
         }
     }
 
+    /// Gives a container another name, whether it runs or not.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::NameInUse`], or what the file system says; the old name holds then.
+    pub fn rename(&self, container: &mut Container, name: Name) -> Result<(), ContainerError> {
+        let old = container.config.name.clone();
+        let mut config = container.config.clone();
+        config.name = name;
+        self.claim_name(&config)?;
+        let path = container.dir.join(CONFIG);
+        let new = container.dir.join("config.new");
+        let text = serde_json::to_vec(&config).expect("strings and numbers serialise");
+        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &path));
+        if let Err(error) = written {
+            // The first error is the one to report.
+            drop(fs::remove_file(self.names().join(config.name.as_str())));
+            return Err(failed("writing", &path)(error));
+        }
+        container.config = config;
+        let freed = self.names().join(old.as_str());
+        fs::remove_file(&freed).map_err(failed("removing", &freed))
+    }
+
     /// Removes a container whose config cannot be read. Returns false if there is none of this id, or it runs.
     ///
     /// # Errors
@@ -401,7 +468,7 @@ impl ContainerStore {
         let state = container.dir.join(STATE);
         self.sweep();
         let patience = Instant::now() + KILL_GRACE;
-        while let State::Running { pid, .. } = container.state()? {
+        while matches!(container.state()?, State::Running { .. }) {
             if !force {
                 return Err(ContainerError::Running { name: name.clone() });
             }
@@ -411,13 +478,10 @@ impl ContainerStore {
                     seconds: KILL_GRACE.as_secs(),
                 });
             }
-            if pid != 0 {
-                match sys::kill(pid) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(failed("killing the owner of", &state)(error));
-                    }
-                    _ => {}
-                }
+            if let Some(process) = container.process()? {
+                process
+                    .signal(sys::Signal::KILL)
+                    .map_err(failed("killing the owner of", &state))?;
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -445,12 +509,21 @@ impl Container {
                 started,
             });
         }
+        if life.created && life.start.is_none() && life.exit.is_none() {
+            return Ok(State::Created);
+        }
         let finished = life.exit.is_some().then(|| seconds(life.changed));
         Ok(State::Exited {
             exit: life.exit,
             started,
             finished,
         })
+    }
+
+    /// Has it ended, and is to be removed then?
+    pub(super) fn is_over(&self) -> bool {
+        self.config.auto_remove
+            && !matches!(self.state(), Ok(State::Running { .. } | State::Created))
     }
 
     /// Returns what the container's last start said of its walls; null if it never started.
@@ -461,6 +534,35 @@ impl Container {
     pub fn walls(&self) -> Result<serde_json::Value, ContainerError> {
         let start = self.life()?.and_then(|life| life.start);
         Ok(start.map(|start| start.walls).unwrap_or_default())
+    }
+
+    /// Returns the process that runs the container. `None`: it does not run, or its process has not said yet which it is.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn process(&self) -> Result<Option<sys::Process>, ContainerError> {
+        let pid = self.owner();
+        let path = self.dir.join(OWNER);
+        let Some(process) =
+            sys::Process::open(pid).map_err(failed("finding the process in", &path))?
+        else {
+            return Ok(None);
+        };
+        // Held open, the process cannot be replaced by another of the same number; it is the right one if the container
+        // runs and still names it.
+        let runs = matches!(self.state()?, State::Running { .. });
+        Ok((runs && self.owner() == pid).then_some(process))
+    }
+
+    /// Returns the file that the process which runs the container keeps locked.
+    pub fn state_path(&self) -> PathBuf {
+        self.dir.join(STATE)
+    }
+
+    /// Returns the host directory of the container's log.
+    pub fn log_path(&self) -> PathBuf {
+        self.dir.join(LOG)
     }
 
     /// Reads which process runs the container; 0 if that cannot be read. Behind its wall that process cannot change this file.
@@ -484,6 +586,15 @@ impl Container {
         self.dir.join(UPPER)
     }
 
+    /// Opens the directory that holds the container's own files, and the one where changes are prepared.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn open_upper(&self) -> Result<(Dir, Dir), ContainerError> {
+        Ok((open_dir(&self.upper_path())?, open_dir(&self.work_path())?))
+    }
+
     /// Returns the host directory where the file system prepares changes.
     pub fn work_path(&self) -> PathBuf {
         self.dir.join(WORK)
@@ -501,10 +612,7 @@ impl Owned {
             .upper
             .try_clone()
             .map_err(failed("opening", &self.container.upper_path()))?;
-        let work = self.container.work_path();
-        let work =
-            Dir::open_ambient_dir(&work, ambient_authority()).map_err(failed("opening", &work))?;
-        Ok((upper, work))
+        Ok((upper, open_dir(&self.container.work_path())?))
     }
 
     /// Says that the guest starts now, and behind which walls. Needs no right on the directory.
@@ -537,6 +645,10 @@ impl Owned {
         }
         recorded.map_err(failed("writing", &path))
     }
+}
+
+fn open_dir(path: &Path) -> Result<Dir, ContainerError> {
+    Dir::open_ambient_dir(path, ambient_authority()).map_err(failed("opening", path))
 }
 
 /// Makes a directory that only its owner may enter, with its parents.

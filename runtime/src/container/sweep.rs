@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::record::is_running;
 use super::store::{STATE, failed, read_bounded, read_config};
-use super::{ContainerError, ContainerStore, Id, Name};
+use super::{Container, ContainerError, ContainerStore, Id, Name};
 
 /// What a directory in the making ends with, below `staging`.
 pub(super) const NEW: &str = "new";
@@ -88,8 +88,28 @@ impl ContainerStore {
             id: id.clone().unwrap_or_else(|| Id::from_random([0; 32])),
         };
         if let Some(id) = &id {
-            if self.kept().join(id.as_str()).exists() {
-                return Err(in_use());
+            let dir = self.kept().join(id.as_str());
+            if dir.exists() {
+                let Ok(config) = read_config(&dir) else {
+                    return Err(in_use());
+                };
+                // A rename that was cut short has left it, or one is between two steps.
+                if config.name != *name {
+                    return if is_older_than(path, STALE) {
+                        free(path)
+                    } else {
+                        Err(in_use())
+                    };
+                }
+                let container = Container {
+                    config,
+                    dir: dir.clone(),
+                };
+                return if container.is_over() {
+                    self.discard(&dir, Some(name))
+                } else {
+                    Err(in_use())
+                };
             }
             let ephemeral = self.ephemeral().join(id.as_str());
             match is_running(&ephemeral.join(STATE)) {

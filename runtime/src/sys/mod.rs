@@ -15,6 +15,7 @@ mod other;
 )]
 mod readiness;
 mod restriction;
+mod signal;
 
 #[cfg(target_os = "linux")]
 use linux as platform;
@@ -23,9 +24,11 @@ use other as platform;
 
 pub use ending::Ending;
 pub use platform::{
-    MappedFile, allow_open_files, close_inherited_files, create_private_dir_all, end_after,
-    end_on_signals, exit_now, is_root, kill, restrict, ring_on_signals, step_epochs,
+    MappedFile, Process, allow_open_files, close_inherited_files, create_private_dir_all,
+    end_after, end_on_signals, exit_now, is_root, is_stopped, leave_session, restrict,
+    ring_on_signals, step_epochs,
 };
 #[cfg(unix)]
 pub use readiness::{Readiness, is_readable};
 pub use restriction::{Applied, Place, Ports, Reach, RestrictError, Restricted, Sockets};
+pub use signal::{InvalidSignal, Signal};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
+use super::signal::Signal;
 use super::{Applied, Ending, Reach, RestrictError, Restricted};
 
 /// The bytes of a file that does not change. Read into memory here; Linux maps them.
@@ -128,12 +129,53 @@ pub fn allow_open_files(_count: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses to kill a process: not supported on this system yet.
+/// A process of this machine. None can be found on this system yet.
+#[derive(Debug)]
+pub struct Process(Never);
+
+#[derive(Debug)]
+enum Never {}
+
+impl Process {
+    /// Refuses: not supported on this system yet.
+    ///
+    /// # Errors
+    ///
+    /// Always [`io::ErrorKind::Unsupported`].
+    pub fn open(_pid: u32) -> io::Result<Option<Self>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Never called: there is no such value.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub fn signal(&self, _signal: Signal) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    /// Never called: there is no such value.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub fn wait(&self, _patience: Duration) -> io::Result<bool> {
+        match self.0 {}
+    }
+}
+
+/// Nobody can stop a process on these systems.
+pub fn is_stopped(_pid: u32) -> bool {
+    false
+}
+
+/// Refuses: not supported on this system yet.
 ///
 /// # Errors
 ///
 /// Always [`io::ErrorKind::Unsupported`].
-pub fn kill(_pid: u32) -> io::Result<()> {
+pub fn leave_session() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -2,6 +2,7 @@
 
 pub(super) mod env;
 pub(super) mod labels;
+pub(super) mod life;
 pub(super) mod limits;
 pub(super) mod mount;
 mod mount_list;

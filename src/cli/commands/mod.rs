@@ -1,22 +1,29 @@
 //! One command per file.
 
 pub(super) mod build;
+pub(super) mod create;
+pub(super) mod exec;
 pub(super) mod history;
 pub(super) mod image;
 pub(super) mod images;
 pub(super) mod inspect;
 pub(super) mod load;
+pub(super) mod logs;
 mod pruned;
 pub(super) mod ps;
 pub(super) mod pull;
 pub(super) mod push;
+pub(super) mod rename;
 pub(super) mod rm;
 pub(super) mod rmi;
 pub(super) mod run;
 pub(super) mod save;
+pub(super) mod start;
+pub(super) mod stop;
 pub(super) mod system;
 pub(super) mod tag;
 pub(super) mod version;
+pub(super) mod wait;
 
 use super::error::Failure;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::super::error::Failure;
 use super::super::{Exit, ui, units};
 use super::{Format, printing};
-use crate::engine::{ContainerSummary, Engine, now};
+use crate::engine::{ContainerSummary, Engine, is_paused, now};
 
 /// List containers
 ///
@@ -128,6 +128,7 @@ fn ports(ports: &[PortConfig]) -> String {
 pub(in super::super) fn state(state: &State) -> &'static str {
     match state {
         State::Created => "created",
+        State::Running { .. } if is_paused(state) => "paused",
         State::Running { .. } => "running",
         State::Exited { .. } => "exited",
     }
@@ -137,7 +138,11 @@ fn status(state: &State, now: i64) -> String {
     match state {
         State::Created => "Created".to_owned(),
         State::Running { started, .. } => {
-            format!("Up {}", units::duration(now.saturating_sub(*started)))
+            let halted = if is_paused(state) { " (Paused)" } else { "" };
+            format!(
+                "Up {}{halted}",
+                units::duration(now.saturating_sub(*started))
+            )
         }
         State::Exited {
             exit: Some(exit),

@@ -1,16 +1,17 @@
 //! `coracle run`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use coracle_packager::digest::Digest;
 use coracle_packager::image::Image;
 use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
 
-use super::super::args::{env, labels, limits, network, storage};
+use super::super::args::{env, labels, life, limits, network, storage};
 use super::super::error::Failure;
 use super::super::{Exit, ui};
-use crate::engine::{self, Engine, RunContainer};
+use super::{printing, start};
+use crate::engine::{self, Engine, Prepared, RunContainer};
 
 /// Run a program in a new container
 ///
@@ -57,16 +58,86 @@ pub(in super::super) struct Args {
     /// Show no progress of a pull or build
     #[arg(short, long)]
     quiet: bool,
+    /// Run it in the background, and print its container's ID
+    #[arg(short, long)]
+    detach: bool,
+    /// Pull the image before
+    #[arg(long, value_enum, default_value = "missing")]
+    pull: Pull,
+    /// Read variables from a file of NAME=VALUE lines
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    #[command(flatten)]
+    life: life::Args,
     /// An image's name, or a folder such as ./app; and arguments for the program, instead of the image's
     #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "ARG"])]
     command: Vec<String>,
 }
 
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Pull {
+    /// Even if there is one of this name here
+    Always,
+    /// If there is none here
+    Missing,
+    /// Not at all
+    Never,
+}
+
 pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure> {
+    let detach = args.detach;
+    let ready = make_ready(engine, args)?;
+    if detach {
+        let container = engine.create(&ready.prepared)?;
+        let id = container.config.id.clone();
+        if let Some(file) = ready.cidfile {
+            file.write(id.as_str())?;
+        }
+        start::in_background(engine, container)?;
+        ui::line(id.as_str()).map_err(printing)?;
+        return Ok(Exit::Success);
+    }
+    if let Some(manifest) = ready.stale {
+        restart(Some(manifest))?;
+    }
+    if let Some(file) = ready.cidfile {
+        file.write(ready.prepared.id().as_str())?;
+    }
+    let exit = engine.run(ready.prepared, &mut end)?;
+    Ok(Exit::Guest(exit.code))
+}
+
+/// Says how a guest has ended, and ends this process with it.
+pub(super) fn end(exit: &coracle_runtime::container::Exit) {
+    if let Some(reason) = &exit.reason {
+        ui::error(reason, None);
+    }
+    // What is left to tidy, the kernel tidies faster.
+    coracle_runtime::sys::exit_now(i32::from(exit.code))
+}
+
+/// A container that can be created, and what else was asked for.
+pub(super) struct Ready {
+    pub(super) prepared: Prepared,
+    pub(super) cidfile: Option<life::CidFile>,
+    /// The manifest of an image that this process had to pull, build or compile: it has threads now, and cannot raise the second
+    /// wall any more.
+    stale: Option<Digest>,
+}
+
+/// Checks all that was typed, sees to it that the image is here and compiled, and opens what the container needs.
+pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<Ready, Failure> {
     let (image, arguments) = args
         .command
         .split_first()
         .ok_or_else(|| Failure::usage("no image was named"))?;
+    if args.detach && args.interactive {
+        return Err(Failure::usage(
+            "--interactive has no meaning with --detach: a program in the background has no standard input yet",
+        )
+        .with_hint("run it in the foreground, or leave out --interactive"));
+    }
     // All that was typed is checked before anything is built, pulled or created.
     let name = args.name.as_deref().map(str::parse).transpose()?;
     let platform = args.platform.as_deref().map(Platform::parse).transpose()?;
@@ -76,7 +147,9 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
     })?;
     let mounts = args.storage.mounts(&here)?;
     let storage_limit = args.storage.limit()?;
-    let env = env::resolve(&args.env, |name| std::env::var_os(name))?;
+    let caller = |name: &str| std::env::var_os(name);
+    let mut env = env::read_files(&args.env_file, caller)?;
+    env.extend(env::resolve(&args.env, caller)?);
     let labels = labels::parse(&args.labels)?;
     let network = network::parse(&args.network)?;
     let limits = args.limits.resolve()?;
@@ -85,7 +158,8 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
             "the working directory '{dir}' is invalid, it needs to be an absolute path"
         )));
     }
-    let found = find(engine, image, platform.as_ref(), args.quiet)?;
+    let life = args.life.resolve()?;
+    let found = find(engine, image, platform.as_ref(), args.quiet, args.pull)?;
     let prepared = engine.prepare(
         &found.image,
         RunContainer {
@@ -99,6 +173,10 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
             mounts,
             labels,
             open_stdin: args.interactive,
+            tty: life.tty,
+            log: life.log,
+            stop_signal: life.stop_signal,
+            stop_timeout: life.stop_timeout,
             auto_remove: args.rm,
             read_only: args.read_only,
             network,
@@ -107,17 +185,14 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
             storage_limit,
         },
     )?;
-    if found.fetched || prepared.compiled {
-        restart(found.image.digest()?)?;
-    }
-    let exit = engine.run(prepared, &mut |exit| {
-        if let Some(reason) = &exit.reason {
-            ui::error(reason, None);
-        }
-        // What is left to tidy, the kernel tidies faster.
-        coracle_runtime::sys::exit_now(i32::from(exit.code))
-    })?;
-    Ok(Exit::Guest(exit.code))
+    let stale = (found.fetched || prepared.compiled)
+        .then(|| found.image.digest())
+        .transpose()?;
+    Ok(Ready {
+        prepared,
+        cidfile: life.cidfile,
+        stale,
+    })
 }
 
 /// The manifest that an earlier process of this same command has made ready.
@@ -137,6 +212,7 @@ fn find(
     typed: &str,
     platform: Option<&Platform>,
     quiet: bool,
+    pull: Pull,
 ) -> Result<Found, Failure> {
     let folder = is_folder(typed)
         .then(|| folder_name(Path::new(typed)))
@@ -163,7 +239,7 @@ fn find(
         });
     }
     match engine.find_image(&name) {
-        Ok(found) => {
+        Ok(found) if pull != Pull::Always => {
             let image = engine.open_image(&found.descriptor, platform)?;
             Ok(Found {
                 name,
@@ -171,14 +247,14 @@ fn find(
                 fetched: false,
             })
         }
-        Err(engine::Error::NoSuchImage { .. }) => {
+        Ok(_) | Err(engine::Error::NoSuchImage { .. }) if pull != Pull::Never => {
             let reference = Reference::parse(&name)?.or_latest();
             if Path::new(typed).is_dir() {
                 ui::status(&format!(
                     "There is a folder {typed}; to build and run it write ./{typed}"
                 ));
             }
-            if !quiet {
+            if !quiet && pull == Pull::Missing {
                 ui::status(&format!(
                     "Unable to find image '{}' locally",
                     reference.familiar()
@@ -191,13 +267,14 @@ fn find(
                 fetched: true,
             })
         }
+        Ok(_) => Err(Failure::usage("an image is either pulled or not")),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Starts this command again, now that its image is here and compiled. Pulling and compiling leave threads and memory behind,
 /// and the second wall goes up around a process that has neither. Where there is no such wall, nothing has to be done.
-fn restart(manifest: Digest) -> Result<(), Failure> {
+pub(super) fn restart(manifest: Option<Digest>) -> Result<(), Failure> {
     #[cfg(target_os = "linux")]
     {
         use std::os::unix::process::CommandExt;
@@ -205,10 +282,11 @@ fn restart(manifest: Digest) -> Result<(), Failure> {
         if let Some(name) = std::env::args_os().next() {
             this.arg0(name);
         }
-        let source = this
-            .args(std::env::args_os().skip(1))
-            .env(READY, manifest.to_string())
-            .exec();
+        this.args(std::env::args_os().skip(1));
+        if let Some(manifest) = manifest {
+            this.env(READY, manifest.to_string());
+        }
+        let source = this.exec();
         Err(Failure::Io {
             doing: "starting this command again".to_owned(),
             source,
@@ -216,7 +294,7 @@ fn restart(manifest: Digest) -> Result<(), Failure> {
     }
     #[cfg(not(target_os = "linux"))]
     {
-        let _: Digest = manifest;
+        let _: Option<Digest> = manifest;
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 use super::exit::Interrupted;
 use super::host::{self, Source};
 use super::interrupt::Interrupt;
+use crate::logs::{LogWriter, Stream};
 use crate::spec;
 
 /// Most that is read or written for a component at once, in bytes: what wasmtime-wasi allows elsewhere.
@@ -142,12 +143,14 @@ impl AsyncRead for Input {
 #[derive(Clone)]
 pub(super) struct Output {
     target: Target,
+    log: Option<(Arc<LogWriter>, Stream)>,
     terminal: bool,
     interrupt: Option<Interrupt>,
 }
 
 #[derive(Clone)]
 enum Target {
+    Nowhere,
     Stdout,
     Stderr,
     File(Arc<File>),
@@ -155,31 +158,33 @@ enum Target {
 
 impl Output {
     pub(super) fn stdout(to: &spec::Output, interrupt: Option<Interrupt>) -> Self {
-        match to {
-            spec::Output::Inherit => Self {
-                target: Target::Stdout,
-                terminal: is_terminal(&io::stdout()),
-                interrupt,
-            },
-            spec::Output::File(file) => Self::file(file, interrupt),
-        }
+        Self::new(to, Target::Stdout, Stream::Stdout, interrupt)
     }
 
     pub(super) fn stderr(to: &spec::Output, interrupt: Option<Interrupt>) -> Self {
-        match to {
-            spec::Output::Inherit => Self {
-                target: Target::Stderr,
-                terminal: is_terminal(&io::stderr()),
-                interrupt,
-            },
-            spec::Output::File(file) => Self::file(file, interrupt),
-        }
+        Self::new(to, Target::Stderr, Stream::Stderr, interrupt)
     }
 
-    fn file(file: &Arc<File>, interrupt: Option<Interrupt>) -> Self {
+    fn new(to: &spec::Output, own: Target, stream: Stream, interrupt: Option<Interrupt>) -> Self {
+        let (target, log) = match to {
+            spec::Output::Inherit => (own, None),
+            spec::Output::File(file) => (Target::File(Arc::clone(file)), None),
+            spec::Output::Nowhere => (Target::Nowhere, None),
+            spec::Output::Log { log, show } => (
+                if *show { own } else { Target::Nowhere },
+                Some((Arc::clone(log), stream)),
+            ),
+        };
+        let terminal = match &target {
+            Target::Nowhere => false,
+            Target::Stdout => is_terminal(&io::stdout()),
+            Target::Stderr => is_terminal(&io::stderr()),
+            Target::File(file) => is_terminal(&**file),
+        };
         Self {
-            target: Target::File(Arc::clone(file)),
-            terminal: is_terminal(&**file),
+            target,
+            log,
+            terminal,
             interrupt,
         }
     }
@@ -196,6 +201,7 @@ impl Output {
     pub(super) fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
             let result = match &self.target {
+                Target::Nowhere => Ok(parts.iter().map(|part| part.len()).sum()),
                 Target::Stdout => host::write_stdout(parts),
                 Target::Stderr => host::write_stderr(parts),
                 Target::File(file) => (&**file).write_vectored(parts),
@@ -203,7 +209,12 @@ impl Output {
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted && !self.interrupted() => {
                 }
-                result => return result,
+                result => {
+                    if let (Ok(count), Some((log, stream))) = (&result, &self.log) {
+                        keep(log, *stream, parts, *count);
+                    }
+                    return result;
+                }
             }
         }
     }
@@ -275,6 +286,17 @@ impl AsyncWrite for Output {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Writes to the log what was written. A log that takes no more, on a full disk say, must not stop the guest.
+fn keep(log: &LogWriter, stream: Stream, parts: &[IoSlice<'_>], mut count: usize) {
+    for part in parts {
+        let taken = part.get(..count).unwrap_or(part);
+        count -= taken.len();
+        if log.write(stream, taken).is_err() {
+            return;
+        }
     }
 }
 

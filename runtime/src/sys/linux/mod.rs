@@ -19,7 +19,8 @@ mod timers;
 
 pub use mapped_file::MappedFile;
 pub use process::{
-    allow_open_files, close_inherited_files, create_private_dir_all, exit_now, is_root, kill,
+    Process, allow_open_files, close_inherited_files, create_private_dir_all, exit_now, is_root,
+    is_stopped, leave_session,
 };
 pub use restrict::restrict;
 pub use signals::{end_on_signals, ring_on_signals};

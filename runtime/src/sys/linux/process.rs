@@ -2,8 +2,15 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags};
+
+use super::super::signal::Signal;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -16,23 +23,79 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Kills a process. One that is already gone is [`io::ErrorKind::NotFound`].
+/// A process of this machine, held open: however long it is kept, it never means another process that got the same number.
+#[derive(Debug)]
+pub struct Process(OwnedFd);
+
+impl Process {
+    /// Opens the process with this number. `None`: there is none.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn open(pid: u32) -> io::Result<Option<Self>> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        // Zero and negative numbers mean whole groups of processes: never those.
+        let Some(pid) = pid.filter(|pid| pid.as_raw_nonzero().get() > 0) else {
+            return Ok(None);
+        };
+        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(handle) => Ok(Some(Self(handle))),
+            Err(rustix::io::Errno::SRCH) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends it a signal. A process that has ended takes it in silence.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let signal = rustix::process::Signal::from_named_raw(signal.number())
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        match rustix::process::pidfd_send_signal(&self.0, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until it has ended, or the time is over; says whether it has ended.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn wait(&self, patience: Duration) -> io::Result<bool> {
+        let end = Instant::now() + patience;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput)?;
+            let mut watched = [PollFd::new(&self.0, PollFlags::IN)];
+            match rustix::event::poll(&mut watched, Some(&left)) {
+                Ok(count) => return Ok(count > 0),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Has somebody stopped the process, as `SIGSTOP` does?
+pub fn is_stopped(pid: u32) -> bool {
+    // The state follows the program's name, which is in parentheses and may itself hold one.
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .ok()
+        .and_then(|text| Some(text.rsplit_once(") ")?.1.starts_with('T')))
+        .unwrap_or(false)
+}
+
+/// Leaves the caller's session: no terminal can end this process any more.
 ///
 /// # Errors
 ///
-/// What the system says.
-pub fn kill(pid: u32) -> io::Result<()> {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
-    // Zero and negative numbers mean whole groups of processes: never those.
-    let pid = pid
-        .filter(|pid| pid.as_raw_nonzero().get() > 0)
-        .ok_or(io::ErrorKind::NotFound)?;
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).map_err(|error| match error {
-        rustix::io::Errno::SRCH => io::ErrorKind::NotFound.into(),
-        error => error.into(),
-    })
+/// What the system says, such as that this process leads a group.
+pub fn leave_session() -> io::Result<()> {
+    rustix::process::setsid().map(drop).map_err(Into::into)
 }
 
 /// Lets this process have so many files open, if it may raise its own limit that far; else as many as it may.

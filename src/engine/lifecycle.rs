@@ -1,0 +1,397 @@
+//! A container's life after it was created: start, stop, kill, pause, wait, what it said, and other programs in it.
+//!
+//! There is no daemon to ask. A container that runs is a process which holds a lock, and any command can find and signal it.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use coracle_runtime::container::{Container, Exit, Name, State};
+use coracle_runtime::logs::{Follow, LogReader, Wanted};
+use coracle_runtime::sys::{self, Signal};
+
+use super::run::Show;
+use super::{Engine, Error, Prepared, network};
+
+/// How long a container may take to end after it was asked to, in seconds: Docker's default.
+const STOP_GRACE: i64 = 10;
+
+/// How long a killed process may take to be gone.
+const KILL_GRACE: Duration = Duration::from_secs(10);
+
+/// How long to wait before looking again at a process that has not said yet which it is.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Longest single wait; a longer one is made of several.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// Another program for a container that runs.
+#[derive(Clone, Debug, Default)]
+pub struct Exec {
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// Environment, each `NAME=value`; added to the container's.
+    pub env: Vec<String>,
+    /// Replaces the container's working directory.
+    pub cwd: Option<String>,
+    /// Is this process's standard input the program's?
+    pub open_stdin: bool,
+    /// Was a terminal asked for?
+    pub tty: bool,
+}
+
+impl Engine {
+    /// Creates a container that is started later.
+    ///
+    /// # Errors
+    ///
+    /// If its name is taken, or what the file system says.
+    pub fn create(&self, prepared: &Prepared) -> Result<Container, Error> {
+        Ok(self.containers.create(prepared.config.clone())?)
+    }
+
+    /// Opens what a container that does not run needs of the host, to start it.
+    ///
+    /// # Errors
+    ///
+    /// If it runs; if its image, program or mounts are gone.
+    pub fn prepare_start(&self, container: &Container) -> Result<Prepared, Error> {
+        let config = container.config.clone();
+        let listeners = network::reopen(&config.ports)?;
+        self.prepare_again(container, config, listeners)
+    }
+
+    /// Runs the guest of a container that exists to its end, in this process. Its output is passed on as this process' own.
+    ///
+    /// Raises the second wall around this process; calls `ended` as [`Self::run`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run`]. Also if another process runs it already.
+    pub fn start_here(
+        &self,
+        container: Container,
+        prepared: Prepared,
+        ended: &mut dyn FnMut(&Exit),
+    ) -> Result<Exit, Error> {
+        let owned = self.containers.own(container)?;
+        self.run_owned(owned, prepared, Show::Here, &mut || {}, ended)
+    }
+
+    /// As [`Self::start_here`], for a process that nobody watches: what the guest says goes to the log alone. Calls `started`
+    /// when both walls are up and the guest is about to run.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start_here`].
+    pub fn monitor(
+        &self,
+        container: Container,
+        prepared: Prepared,
+        started: &mut dyn FnMut(),
+        ended: &mut dyn FnMut(&Exit),
+    ) -> Result<Exit, Error> {
+        let owned = self.containers.own(container)?;
+        self.run_owned(owned, prepared, Show::Nowhere, started, ended)
+    }
+
+    /// Says of a container that its start failed, so that it is seen by who looks for it later.
+    ///
+    /// # Errors
+    ///
+    /// If it runs, or what the file system says.
+    pub fn start_failed(&self, container: Container, error: &Error) -> Result<(), Error> {
+        let mut owned = self.containers.own(container)?;
+        let exit = Exit::because(error.kind().exit_code(), &super::with_causes(error));
+        Ok(owned.finish(&exit)?)
+    }
+
+    /// Asks a container to end, and kills it if it does not within `timeout` seconds (its own if `None`, for ever if
+    /// negative). One that does not run is no error.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or if it does not die.
+    pub fn stop(
+        &self,
+        container: &Container,
+        signal: Option<Signal>,
+        timeout: Option<i64>,
+    ) -> Result<(), Error> {
+        let config = &container.config;
+        let own = config.stop_signal.as_deref();
+        let signal = signal
+            .or_else(|| own.and_then(|text| text.parse().ok()))
+            .unwrap_or(Signal::TERM);
+        let timeout = timeout.or(config.stop_timeout).unwrap_or(STOP_GRACE);
+        if !self.signal(container, signal)? {
+            return Ok(());
+        }
+        // A paused one could not take it.
+        self.signal(container, Signal::CONT)?;
+        let patience = u64::try_from(timeout).ok().map(Duration::from_secs);
+        if self.wait_until_gone(container, patience)? {
+            return Ok(());
+        }
+        self.signal(container, Signal::KILL)?;
+        if self.wait_until_gone(container, Some(KILL_GRACE))? {
+            return Ok(());
+        }
+        Err(Error::WouldNotDie {
+            container: config.name.to_string(),
+            seconds: KILL_GRACE.as_secs(),
+        })
+    }
+
+    /// Sends a signal to a container's process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRunning`], or what the system says.
+    pub fn kill(&self, container: &Container, signal: Signal) -> Result<(), Error> {
+        if !self.signal(container, signal)? {
+            return Err(not_running(container));
+        }
+        if signal == Signal::KILL {
+            // Docker's `kill` returns when it is dead.
+            self.wait_until_gone(container, Some(KILL_GRACE))?;
+        }
+        Ok(())
+    }
+
+    /// Halts a container's process until it is let go on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRunning`], [`Error::Paused`], or what the system says.
+    pub fn pause(&self, container: &Container) -> Result<(), Error> {
+        if is_paused(&container.state()?) {
+            return Err(Error::Paused {
+                container: container.config.name.to_string(),
+            });
+        }
+        self.kill(container, Signal::STOP)
+    }
+
+    /// Lets a halted container's process go on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotPaused`], or what the system says.
+    pub fn unpause(&self, container: &Container) -> Result<(), Error> {
+        if !is_paused(&container.state()?) {
+            return Err(Error::NotPaused {
+                container: container.config.name.to_string(),
+            });
+        }
+        self.kill(container, Signal::CONT)
+    }
+
+    /// Gives a container another name.
+    ///
+    /// # Errors
+    ///
+    /// If none or several match, or the name is taken or no name.
+    pub fn rename(&self, text: &str, name: &str) -> Result<(), Error> {
+        let mut container = self.containers.find(text)?;
+        let name: Name = name.parse()?;
+        if container.config.name == name {
+            return Err(Error::SameName {
+                name: name.to_string(),
+            });
+        }
+        Ok(self.containers.rename(&mut container, name)?)
+    }
+
+    /// Waits until a container has ended, and returns its exit code. One that has never run is waited for as well.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn wait(&self, container: &Container) -> Result<u8, Error> {
+        loop {
+            match container.state() {
+                Ok(State::Exited { exit, .. }) => return Ok(exit.map_or(KILLED, |exit| exit.code)),
+                Ok(State::Created) => std::thread::sleep(Duration::from_millis(20)),
+                Ok(State::Running { .. }) => {
+                    self.wait_until_gone(container, Some(LONGEST_WAIT))?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Shows what a container's guest has said; with `follow`, what it says from now on as well, until it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoLog`] if it keeps none; what the file system or `show` says.
+    pub fn logs(
+        &self,
+        container: &Container,
+        wanted: &Wanted,
+        follow: bool,
+        show: &mut dyn FnMut(&coracle_runtime::logs::Entry) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        let path = container.log_path();
+        if container.config.log.max_size == 0 {
+            return Err(Error::NoLog {
+                container: container.config.name.to_string(),
+            });
+        }
+        let mut runs = || matches!(container.state(), Ok(State::Running { .. }));
+        let mut more: Option<Follow<'_>> = None;
+        if follow {
+            more = Some(&mut runs);
+        }
+        LogReader::new(&path)
+            .read(wanted, more, show)
+            .map_err(|source| Error::File {
+                doing: "reading the log",
+                path,
+                source,
+            })
+    }
+
+    /// Opens what another program in a running container needs of the host.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRunning`], [`Error::Paused`]; if the program is not there or no program.
+    pub fn prepare_exec(&self, container: &Container, exec: Exec) -> Result<Prepared, Error> {
+        let state = container.state()?;
+        if !matches!(state, State::Running { .. }) {
+            return Err(not_running(container));
+        }
+        if is_paused(&state) {
+            return Err(Error::Paused {
+                container: container.config.name.to_string(),
+            });
+        }
+        let mut config = container.config.clone();
+        config.env = super::spec::merge_env(&config.env, &exec.env);
+        config.invoke = None;
+        config.args = exec.args;
+        config.open_stdin = exec.open_stdin;
+        config.tty = exec.tty;
+        if let Some(cwd) = exec.cwd {
+            config.cwd = cwd;
+        }
+        // The ports are the first program's.
+        self.prepare_again(container, config, Vec::new())
+    }
+
+    /// Runs another program in a running container, in this process, under the same policy and on the same files. It is
+    /// ended with the container.
+    ///
+    /// Raises the second wall around this process; calls `ended` as [`Self::run`] does.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub fn exec(
+        &self,
+        container: &Container,
+        prepared: Prepared,
+        ended: &mut dyn FnMut(&Exit),
+    ) -> Result<Exit, Error> {
+        let path = container.state_path();
+        let state = std::fs::File::open(&path).map_err(|source| Error::File {
+            doing: "opening",
+            path,
+            source,
+        })?;
+        let mut state = Some(state);
+        let mut raised = || {
+            if let Some(state) = state.take() {
+                end_with(state);
+            }
+        };
+        self.run_beside(container, prepared, &mut raised, ended)
+    }
+
+    /// Sends a signal; says whether the container ran.
+    fn signal(&self, container: &Container, signal: Signal) -> Result<bool, Error> {
+        let failed = |source| Error::File {
+            doing: "sending a signal to the process in",
+            path: container.state_path(),
+            source,
+        };
+        let patience = Instant::now() + KILL_GRACE;
+        loop {
+            if let Some(process) = container.process()? {
+                process.signal(signal).map_err(failed)?;
+                return Ok(true);
+            }
+            if !matches!(container.state()?, State::Running { .. }) {
+                return Ok(false);
+            }
+            // It has just been taken over by a process that will say in a moment which it is.
+            if Instant::now() > patience {
+                return Err(failed(io::ErrorKind::TimedOut.into()));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Waits until no process runs the container; says whether that is so. `None` waits for ever.
+    fn wait_until_gone(
+        &self,
+        container: &Container,
+        patience: Option<Duration>,
+    ) -> Result<bool, Error> {
+        let end = patience.map(|patience| Instant::now() + patience);
+        loop {
+            if !matches!(container.state()?, State::Running { .. }) {
+                return Ok(true);
+            }
+            let left = end.map_or(LONGEST_WAIT, |end| {
+                end.saturating_duration_since(Instant::now())
+            });
+            if left.is_zero() {
+                return Ok(false);
+            }
+            match container.process()? {
+                Some(process) => {
+                    process
+                        .wait(left.min(LONGEST_WAIT))
+                        .map_err(|source| Error::File {
+                            doing: "waiting for the process in",
+                            path: container.state_path(),
+                            source,
+                        })?;
+                }
+                None => std::thread::sleep(PAUSE.min(left)),
+            }
+        }
+    }
+}
+
+/// The exit code of a container whose process was killed before it could say one.
+const KILLED: u8 = 137;
+
+/// Ends this process as soon as nobody runs the container any more.
+fn end_with(state: std::fs::File) {
+    let watch = move || {
+        // The container's own process holds the lock as long as it lives.
+        if state.lock_shared().is_ok() {
+            sys::exit_now(i32::from(KILLED));
+        }
+    };
+    // Without the thread the program outlives its container, which does no harm.
+    drop(
+        std::thread::Builder::new()
+            .stack_size(64 << 10)
+            .spawn(watch),
+    );
+}
+
+/// Has somebody halted the container's process?
+pub fn is_paused(state: &State) -> bool {
+    matches!(state, State::Running { pid, .. } if sys::is_stopped(*pid))
+}
+
+fn not_running(container: &Container) -> Error {
+    Error::NotRunning {
+        container: container.config.name.to_string(),
+    }
+}
