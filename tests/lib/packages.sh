@@ -13,6 +13,7 @@ needed_packages() {
 docker-registry docker-registry
 skopeo skopeo
 umoci umoci
+bsdtar libarchive-tools
 podman podman
 buildah buildah
 htpasswd apache2-utils

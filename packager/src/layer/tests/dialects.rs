@@ -364,3 +364,45 @@ fn a_long_path() {
     let tree = scanned(&Tar::default().pax(&[(b"path", &path)]).file("x", b"").end());
     assert_eq!(tree.len(), MAX_PATH_LEN / 4 - 1);
 }
+
+/// A hole in the middle stands for the content, so the test costs nothing: only headers are read.
+#[test]
+fn files_beyond_eight_gibibytes() {
+    use std::io::{Seek, SeekFrom, Write};
+
+    const SIZE: u64 = (9 << 30) + 1;
+    let mut by_pax = plain_header(b"pax", EntryType::Regular, 0);
+    let mut by_number = Header::new_gnu();
+    by_number.as_old_mut().name[..6].copy_from_slice(b"number");
+    by_number.set_entry_type(EntryType::Regular);
+    by_number.set_mode(0o644);
+    by_number.set_uid(0);
+    by_number.set_gid(0);
+    by_number.set_mtime(0);
+    by_number.set_size(SIZE);
+    assert_eq!(by_number.as_old().size[0] & 0x80, 0x80, "base 256");
+    let size = SIZE.to_string();
+    let mut file = tempfile::tempfile().expect("a file");
+    let pax = Tar::default()
+        .pax(&[(b"size", size.as_bytes())])
+        .raw(&mut by_pax, b"")
+        .0;
+    file.write_all(&pax).expect("written");
+    let after = SIZE.next_multiple_of(512);
+    file.seek(SeekFrom::Current(after as i64)).expect("a hole");
+    let number = Tar::default().raw(&mut by_number, b"").0;
+    file.write_all(&number).expect("written");
+    file.seek(SeekFrom::Current(after as i64)).expect("a hole");
+    let last = Tar::default().file("last", b"end").end();
+    file.write_all(&last).expect("written");
+    file.rewind().expect("rewound");
+
+    let index = super::index_from(&mut super::super::source::Seekable::new(file));
+    let tree = super::walk(&index.expect("usable")).expect("sound");
+    let (pax_at, number_at) = (pax.len() as u64, (pax.len() + number.len()) as u64 + after);
+    for (name, offset) in [("pax", pax_at), ("number", number_at)] {
+        let file = &tree[name.as_bytes()];
+        assert_eq!((file.size, file.offset), (SIZE, offset), "{name}");
+    }
+    assert_eq!(tree[&b"last"[..]].offset, number_at + after + 512);
+}

@@ -196,6 +196,66 @@ proptest! {
     }
 }
 
+/// An index that counts how often anything in it is looked at.
+struct Counted<'a> {
+    bytes: &'a [u8],
+    looks: &'a std::cell::Cell<u32>,
+}
+
+impl AsRef<[u8]> for Counted<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.looks.set(self.looks.get() + 1);
+        self.bytes
+    }
+}
+
+fn with_files(count: u32) -> Vec<u8> {
+    let mut tar = Tar::default();
+    for number in 0..count {
+        let name = format!("d/{number:06}");
+        let mut header = super::plain_header(name.as_bytes(), EntryType::Regular, 0);
+        header.set_cksum();
+        tar.0.extend_from_slice(header.as_bytes());
+    }
+    let tar = tar.end();
+    let tree = super::scan(&mut Stream::new(&tar[..]), 400_000).expect("usable");
+    let id = crate::digest::Digest::sha256_of(b"");
+    let mut bytes = Vec::new();
+    let encoder = super::encode(&tree, &id, 400_000).expect("within limits");
+    encoder.write(&mut bytes).expect("memory");
+    bytes
+}
+
+/// Opening looks at the header and at nothing else, and as often for 100,000 files as for ten; a name is found by halving.
+#[test]
+fn opening_costs_the_same_whatever_the_number_of_files() {
+    let (small, large) = (with_files(10), with_files(100_000));
+    let opened = |bytes: &[u8]| {
+        let looks = std::cell::Cell::new(0);
+        let index = TreeIndex::open(Counted {
+            bytes,
+            looks: &looks,
+        });
+        let index = index.expect("sound");
+        let opening = looks.replace(0);
+        let d = index
+            .lookup(index.root(), b"d")
+            .expect("sound")
+            .expect("there");
+        index.lookup(d, b"000007").expect("sound").expect("there");
+        (opening, looks.get())
+    };
+    let (few, many) = (opened(&small), opened(&large));
+    assert_eq!(few.0, many.0);
+    // Four fields for each of seventeen halvings, and some for the directories.
+    assert!(many.1 < 120, "{few:?} {many:?}");
+    // Whatever is behind the header, it opens.
+    let mut garbage = large;
+    garbage[128..].fill(0xa5);
+    assert!(TreeIndex::open(&garbage[..]).is_ok());
+    assert!(exercise(&garbage).is_err());
+}
+
 /// Not a measurement that can fail: the figures are for whoever reads them (`--nocapture`).
 #[test]
 #[expect(clippy::print_stderr, reason = "figures")]

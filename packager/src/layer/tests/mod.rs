@@ -7,6 +7,8 @@ mod hostile;
 mod index;
 mod killed;
 mod merging;
+#[cfg(unix)]
+mod random_trees;
 mod storing;
 mod verify;
 mod writing;
