@@ -40,22 +40,22 @@ impl Engine {
         Ok(ContainerSummary { container, state })
     }
 
-    /// Removes a container and its files. With `force`, its process is killed first if it runs.
+    /// Removes a container and its files. With `force`, its process is killed first if it runs. It may have been the last that
+    /// needed its image: call [`Engine::tidy`] when the last of several is gone.
     ///
     /// # Errors
     ///
     /// If none or several match, or it runs and `force` was not said.
     pub fn remove_container(&self, text: &str, force: bool) -> Result<(), Error> {
         match self.containers.find(text) {
-            Ok(container) => self.containers.remove(&container, force)?,
+            Ok(container) => Ok(self.containers.remove(&container, force)?),
             Err(error) => {
                 let id = text.parse();
                 if !id.is_ok_and(|id| self.containers.remove_damaged(&id).unwrap_or(false)) {
                     return Err(error.into());
                 }
+                Ok(())
             }
         }
-        // It may have been the last that needed its image.
-        self.collect_garbage()
     }
 }

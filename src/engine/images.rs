@@ -72,15 +72,6 @@ pub struct PulledImage {
     pub not_runnable: Option<Error>,
 }
 
-/// What became of the images that were to be removed.
-#[derive(Debug)]
-pub struct RemovedImages {
-    /// What is gone.
-    pub removed: Vec<RemovedImage>,
-    /// Why some files stay that nothing needs any more, if they do.
-    pub left: Option<Error>,
-}
-
 /// One thing that is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemovedImage {
@@ -251,7 +242,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`Error::ImageInUse`], [`Error::SeveralNames`], or as [`Engine::find_image`].
-    pub fn remove_image(&self, text: &str, force: bool) -> Result<RemovedImages, Error> {
+    pub fn remove_image(&self, text: &str, force: bool) -> Result<Vec<RemovedImage>, Error> {
         let image = self.find_image(text)?;
         let all = self.store.images()?;
         let of_same = |other: &&StoredImage| other.descriptor.digest() == image.descriptor.digest();
@@ -290,10 +281,7 @@ impl Engine {
         if is_last {
             removed.push(RemovedImage::Deleted(digest));
         }
-        Ok(RemovedImages {
-            removed,
-            left: self.collect_garbage().err(),
-        })
+        Ok(removed)
     }
 
     /// Refuses to take an image from a container that was made of it.
@@ -316,6 +304,15 @@ impl Engine {
     /// Removes blobs, packed layers and compiled programs that no image and no container needs.
     pub(super) fn collect_garbage(&self) -> Result<(), Error> {
         self.collect_garbage_counted().map(drop)
+    }
+
+    /// Removes files that nothing needs any more: once, after any number of images and containers were removed.
+    ///
+    /// # Errors
+    ///
+    /// Something cannot be read or removed. Then those files take room until a later command removes them.
+    pub fn tidy(&self) -> Result<(), Error> {
+        self.collect_garbage()
     }
 
     /// As [`Engine::collect_garbage`], and returns the bytes that are free now.

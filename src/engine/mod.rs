@@ -48,7 +48,7 @@ pub use disk::{DiskUse, ImageUse, Share};
 pub use error::{Error, Kind, with_causes};
 pub use history::HistoryStep;
 pub use images::{
-    ImageSummary, InspectedImage, ListedImage, PulledImage, Registries, RemovedImage, RemovedImages,
+    ImageSummary, InspectedImage, ListedImage, PulledImage, Registries, RemovedImage,
 };
 pub use lifecycle::{Exec, is_paused};
 pub use network::NetworkRequest;

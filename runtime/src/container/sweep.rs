@@ -3,6 +3,7 @@
 //! Nothing here may keep a new container from starting: what cannot be removed now is tried again by the next command.
 
 use std::fs::{self, DirEntry};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -34,11 +35,15 @@ impl ContainerStore {
                 drop(self.discard(&path, None));
             }
         }
-        let ephemeral = fs::read_dir(self.ephemeral())
-            .into_iter()
-            .flatten()
-            .flatten();
-        for entry in ephemeral.take(SWEEP_AT_MOST) {
+        let ephemeral = fs::read_dir(self.ephemeral());
+        let all: Vec<DirEntry> = ephemeral.into_iter().flatten().flatten().collect();
+        // From anywhere, so that a few that run for long do not hide those behind them for ever.
+        let first = match all.len() {
+            0..=SWEEP_AT_MOST => 0,
+            count => RandomState::new().hash_one(count) as usize % count,
+        };
+        let from_first = all.iter().cycle().skip(first);
+        for entry in from_first.take(SWEEP_AT_MOST.min(all.len())) {
             let path = entry.path();
             if !is_running(&path.join(STATE)).unwrap_or(true) {
                 drop(self.discard(&path, None));

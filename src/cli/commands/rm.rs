@@ -17,8 +17,10 @@ pub(in super::super) struct Args {
 }
 
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
-    Ok(for_each(&args.containers, |container| {
+    let exit = for_each(&args.containers, |container| {
         engine.remove_container(container, args.force)?;
         ui::line(container).map_err(printing)
-    }))
+    });
+    engine.tidy()?;
+    Ok(exit)
 }

@@ -3,7 +3,7 @@
 use super::super::error::{Failure, with_causes};
 use super::super::{Exit, ui};
 use super::{for_each, printing};
-use crate::engine::{Engine, RemovedImage, RemovedImages};
+use crate::engine::{Engine, RemovedImage};
 
 /// Remove images
 ///
@@ -19,21 +19,21 @@ pub(in super::super) struct Args {
 }
 
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
-    Ok(for_each(&args.images, |image| {
-        let RemovedImages { removed, left } = engine.remove_image(image, args.force)?;
-        for removed in removed {
+    let exit = for_each(&args.images, |image| {
+        for removed in engine.remove_image(image, args.force)? {
             let line = match removed {
                 RemovedImage::Untagged(name) => format!("Untagged: {}", name.familiar()),
                 RemovedImage::Deleted(digest) => format!("Deleted: {digest}"),
             };
             ui::line(&line).map_err(printing)?;
         }
-        if let Some(error) = left {
-            ui::warning(&format!(
-                "files that nothing needs stay: {}",
-                with_causes(&error)
-            ));
-        }
         Ok(())
-    }))
+    });
+    if let Err(error) = engine.tidy() {
+        ui::warning(&format!(
+            "files that nothing needs stay: {}",
+            with_causes(&error)
+        ));
+    }
+    Ok(exit)
 }
