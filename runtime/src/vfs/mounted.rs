@@ -7,7 +7,7 @@ use super::node::{SetTimes, Stat};
 use super::tmpfs::TmpDir;
 
 /// Modes of what a guest makes in a host's directory: it belongs to a host's user, so the process' own umask counts.
-const HOST_FILE_MODE: u32 = 0o666;
+pub(super) const HOST_FILE_MODE: u32 = 0o666;
 const HOST_DIRECTORY_MODE: u32 = 0o777;
 
 /// A directory in a mount. Each name is one plain component, and no link is followed.

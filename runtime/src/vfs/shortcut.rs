@@ -18,7 +18,7 @@ use super::file::{Data, File};
 use super::guest_fs::Fs;
 use super::host::{self, Beneath, HostDir};
 use super::limits::MAX_NAME;
-use super::mounted::MountedDir;
+use super::mounted::{HOST_FILE_MODE, MountedDir};
 use super::mounts::{Access, Point, Source};
 use super::node::{FileKind, Node, OpenOptions, Stat};
 use super::origin;
@@ -222,7 +222,7 @@ impl Fs {
         };
         match direct.area {
             Area::Own { in_image } => self.open_own(&direct, in_image, options),
-            Area::Mounted(_) => self.open_mounted(handle, path, options),
+            Area::Mounted(_) => self.open_mounted(direct, options),
         }
     }
 
@@ -232,13 +232,18 @@ impl Fs {
         in_image: bool,
         options: &OpenOptions,
     ) -> Result<Option<Node>> {
+        let must_be_new = options.create && options.exclusive;
         // What the image has is mostly not in the upper, unless it is for writing.
-        if self.read_only || options.create && options.exclusive || in_image && !options.writes() {
+        if self.read_only || in_image && (must_be_new || !options.writes()) {
             return Ok(None);
         }
-        let found = direct
-            .base
-            .open_file_beneath(direct.path, options.read, options.writes())?;
+        let found = if must_be_new {
+            Beneath::Absent
+        } else {
+            direct
+                .base
+                .open_file_beneath(direct.path, options.read, options.writes())?
+        };
         let file = match found {
             Beneath::Found(file) => {
                 let file = match OwnFile::new(self, file) {
@@ -268,20 +273,30 @@ impl Fs {
     /// A host's directory may hold devices and pipes, which must not be opened even for a moment.
     fn open_mounted(
         self: &Arc<Self>,
-        handle: &Handle,
-        path: &[u8],
+        direct: Direct<'_>,
         options: &OpenOptions,
     ) -> Result<Option<Node>> {
-        let Some(Site { dir, name, area }) = self.direct_site(handle, path)? else {
-            return Ok(None);
-        };
-        let may_change = self.may_change(area);
+        let may_change = self.may_change(direct.area);
         if (options.create || options.writes()) && !may_change {
             return Ok(None);
         }
+        if options.create && options.exclusive {
+            let made = direct
+                .base
+                .create_file_beneath(direct.path, HOST_FILE_MODE)?;
+            return Ok(match made {
+                Beneath::Found(file) => {
+                    Some(Node::File(File::new(Data::Mounted(file), options, true)))
+                }
+                Beneath::Absent | Beneath::Unsure => None,
+            });
+        }
+        let Beneath::Found(Site { dir, name, .. }) = direct.site()? else {
+            return Ok(None);
+        };
         let dir = MountedDir::Host(dir);
         let data = match dir.stat_at(name)? {
-            Some(stat) if stat.kind == FileKind::File && !(options.create && options.exclusive) => {
+            Some(stat) if stat.kind == FileKind::File => {
                 dir.open_file(name, options.read, options.writes())
             }
             None if options.create => {
@@ -358,14 +373,13 @@ impl Fs {
                 Beneath::Absent | Beneath::Unsure => return Ok(None),
             },
         };
-        for site in [&old, &new] {
-            if site
-                .dir
-                .stat_at(site.name)?
-                .is_some_and(|stat| stat.kind == FileKind::Directory)
-            {
-                return Ok(None);
-            }
+        // Onto a directory the host does not move what is none.
+        if old
+            .dir
+            .stat_at(old.name)?
+            .is_some_and(|stat| stat.kind == FileKind::Directory)
+        {
+            return Ok(None);
         }
         old.dir.rename(old.name, &new.dir, new.name).map(Some)
     }
