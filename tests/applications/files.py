@@ -45,8 +45,8 @@ def digest(folder):
 
 # pathlib
 tree = base / "tree"
-for top in range(10):
-    for middle in range(15):
+for top in range(8):
+    for middle in range(10):
         folder = tree / f"top-{top}" / f"middle-{middle}"
         folder.mkdir(parents=True)
         for leaf in range(20):
@@ -165,15 +165,15 @@ spooled.close()
 # A large file, and thousands in one folder
 block = hashlib.sha256(b"block").digest() * 2048
 with (base / "large").open("wb") as file:
-    for _ in range(512):
+    for _ in range(256):
         file.write(block)
 say("large", (base / "large").stat().st_size, hashlib.sha256((base / "large").read_bytes()).hexdigest()[:16])
 many = base / "many"
 many.mkdir()
-for number in range(5000):
+for number in range(3000):
     (many / str(number)).touch()
 say("many", len(os.listdir(many)))
-for number in range(0, 5000, 2):
+for number in range(0, 3000, 2):
     (many / str(number)).rename(many / f"even-{number}")
 say("renamed", sum(name.startswith("even") for name in os.listdir(many)))
 shutil.rmtree(many)
