@@ -6,6 +6,7 @@
 //! What `oci-spec` holds in hash maps it would write in random order: everything that is written goes through
 //! [`canonical_json`], so that the same image has the same digest on every machine.
 
+pub mod artifact;
 mod config;
 mod document;
 mod json;
@@ -111,10 +112,23 @@ pub enum ImageError {
         media_type: String,
     },
     /// The image is sound, but is not made of tar layers.
-    #[error("the image is {shape}, which cannot be run: only images with tar layers can")]
+    #[error("the image is {shape}, which has no layers of files")]
     Unsupported {
         /// What it is.
         shape: Shape,
+    },
+}
+
+/// Why no root file system can be made for an artifact.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArtifactError {
+    /// It holds no program, or not one that can be found.
+    #[error("the image is {shape}, which cannot be run: {problem}")]
+    NotRunnable {
+        /// What it is.
+        shape: Shape,
+        /// What is missing or too much.
+        problem: String,
     },
 }
 

@@ -4,7 +4,7 @@ use super::{ImageConfig, ImageManifest};
 use crate::media_type::{Kind, SPIN_APPLICATION};
 
 /// Label by which Spin marks an application.
-const SPIN_LABEL: &str = "com.fermyon.spin.lockedAppDigest";
+pub(super) const SPIN_LABEL: &str = "com.fermyon.spin.lockedAppDigest";
 
 /// In which of the known ways an image holds its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +19,8 @@ pub enum Shape {
     SpinApplication,
     /// A Wasm artifact from before the CNCF's: wasm-to-oci, Krustlet, solo.io.
     OldWasmArtifact,
+    /// Its layers are encrypted (containerd's imgcrypt).
+    Encrypted,
     /// Something that is no program, such as a signature or a chart.
     OtherArtifact,
 }
@@ -30,6 +32,9 @@ impl Shape {
             .layers()
             .iter()
             .map(|layer| layer.media_type().as_ref());
+        if layers.clone().any(|layer| layer.ends_with("+encrypted")) {
+            return Self::Encrypted;
+        }
         match Kind::of(manifest.config().media_type().as_ref()) {
             Kind::WasmConfig => Self::WasmArtifact,
             Kind::OldWasmConfig => Self::OldWasmArtifact,
@@ -66,6 +71,7 @@ impl fmt::Display for Shape {
             Self::WasmArtifact => "a CNCF Wasm artifact (application/vnd.wasm.config.v0+json)",
             Self::SpinApplication => "a Spin application",
             Self::OldWasmArtifact => "an old Wasm artifact (wasm-to-oci, Krustlet or solo.io)",
+            Self::Encrypted => "encrypted: only who has its key can read its layers",
             Self::OtherArtifact => "an artifact and not a program",
         })
     }

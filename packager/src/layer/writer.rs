@@ -24,6 +24,7 @@ use super::scan::scan;
 use super::source::Seekable;
 use super::store::{BLOB, INDEX, LayerStore, TAR, write_index};
 use super::temp::create_file;
+use super::tree::Tree;
 use super::whiteout::{self, Meaning};
 
 /// Compression level: gzip's default.
@@ -227,28 +228,7 @@ impl<'a> LayerWriter<'a> {
         let lease = layers.lease()?;
         let temp = layers.temp_dir(&lease)?;
         let path = temp.file(TAR);
-        let mut spool = Spool {
-            path: &path,
-            file: BufWriter::with_capacity(128 << 10, create_file(&path)?),
-            hasher: Hasher::sha256(),
-            written: 0,
-            limit: layers.limits().layer_bytes,
-        };
-        for (path, entry) in self.entries {
-            spool.entry(&path, entry)?;
-        }
-        let (mut file, diff_id, tar_bytes) = spool.finish()?;
-
-        // The index always comes from reading the archive, whoever wrote it.
-        let rewinding = LayerError::io("reading", &path);
-        file.rewind().map_err(rewinding)?;
-        let mut source = Seekable::new(&file);
-        let tree = scan(&mut source, layers.limits().names);
-        let tree = tree.map_err(|source| LayerError::Tar {
-            layer: NEW_LAYER.to_owned(),
-            source,
-        })?;
-        drop(source);
+        let (mut file, tree, diff_id, tar_bytes) = self.write_tar(&path, layers)?;
 
         let dir = layers.layer_dir(&diff_id);
         let known = Record::read(&dir.join(BLOB), store)?;
@@ -259,13 +239,7 @@ impl<'a> LayerWriter<'a> {
         };
         drop(file);
         if !layers.has_layer(&diff_id)? {
-            let index = temp.file(INDEX);
-            let encoder = encode(&tree, &diff_id, layers.limits().names);
-            let encoder = encoder.map_err(|source| LayerError::Index {
-                path: index.clone(),
-                source,
-            })?;
-            write_index(encoder, &index)?;
+            write_tree(&tree, &diff_id, &temp.file(INDEX), layers)?;
             if fresh {
                 record.write(&temp.file(BLOB))?;
                 temp.publish(&dir, &[TAR, BLOB, INDEX])?;
@@ -281,6 +255,52 @@ impl<'a> LayerWriter<'a> {
             descriptor: descriptor(OCI_LAYER_GZIP, &record.digest, record.size),
             tar_bytes,
         })
+    }
+
+    /// Writes only the packed form, for a layer that no image will have, and returns its diff ID.
+    ///
+    /// # Errors
+    ///
+    /// As [`LayerWriter::finish`].
+    pub fn finish_packed(self, layers: &LayerStore) -> Result<Digest, LayerError> {
+        let lease = layers.lease()?;
+        let temp = layers.temp_dir(&lease)?;
+        let (_, tree, diff_id, _) = self.write_tar(&temp.file(TAR), layers)?;
+        if !layers.has_layer(&diff_id)? {
+            write_tree(&tree, &diff_id, &temp.file(INDEX), layers)?;
+            temp.publish(&layers.layer_dir(&diff_id), &[TAR, INDEX])?;
+        }
+        Ok(diff_id)
+    }
+
+    /// Writes the archive and reads it again; returns the file, what it holds, its digest and its size in bytes.
+    fn write_tar(
+        self,
+        path: &Path,
+        layers: &LayerStore,
+    ) -> Result<(File, Tree, Digest, u64), LayerError> {
+        let mut spool = Spool {
+            path,
+            file: BufWriter::with_capacity(128 << 10, create_file(path)?),
+            hasher: Hasher::sha256(),
+            written: 0,
+            limit: layers.limits().layer_bytes,
+        };
+        for (path, entry) in self.entries {
+            spool.entry(&path, entry)?;
+        }
+        let (mut file, diff_id, tar_bytes) = spool.finish()?;
+
+        // The index always comes from reading the archive, whoever wrote it.
+        file.rewind().map_err(LayerError::io("reading", path))?;
+        let mut source = Seekable::new(&file);
+        let tree = scan(&mut source, layers.limits().names);
+        let tree = tree.map_err(|source| LayerError::Tar {
+            layer: NEW_LAYER.to_owned(),
+            source,
+        })?;
+        drop(source);
+        Ok((file, tree, diff_id, tar_bytes))
     }
 
     fn insert_marker(&mut self, path: Vec<u8>, mtime: i64) -> Result<(), LayerError> {
@@ -464,6 +484,21 @@ impl Record {
             .and_then(|()| file.sync_all())
             .map_err(LayerError::io("writing", path))
     }
+}
+
+/// Writes the index of a layer.
+fn write_tree(
+    tree: &Tree,
+    diff_id: &Digest,
+    path: &Path,
+    layers: &LayerStore,
+) -> Result<(), LayerError> {
+    let encoder = encode(tree, diff_id, layers.limits().names);
+    let encoder = encoder.map_err(|source| LayerError::Index {
+        path: path.to_owned(),
+        source,
+    })?;
+    write_index(encoder, path)
 }
 
 /// Writes the gzip blob of an archive.

@@ -414,7 +414,7 @@ fn check_limit(what: &'static str, got: u64, limit: u64) -> Result<(), Cause> {
 /// Refuses what holds no program: charts and signatures, WIT packages, components made for other components.
 fn check_program(image: &Image) -> Result<(), Cause> {
     let shape = image.shape();
-    if shape == Shape::OtherArtifact {
+    if matches!(shape, Shape::OtherArtifact | Shape::Encrypted) {
         let config = crate::digest::shown(image.manifest.config().media_type().as_ref());
         return Err(Cause::NotAnImage { shape, config });
     }
