@@ -8,7 +8,7 @@ const FEATURES: [(&[&str], &str); 10] = [
     ),
     (
         &[
-            "cp", "diff", "commit", "export", "top", "stats", "port", "events", "update",
+            "cp", "diff", "commit", "top", "stats", "port", "events", "update",
         ],
         "a container can be run, started, stopped, listed, inspected and removed, and other programs run in it",
     ),
@@ -41,7 +41,7 @@ const FEATURES: [(&[&str], &str); 10] = [
         "credentials are read from Docker's config.json, where `docker login` writes them",
     ),
     (
-        &["import", "container", "manifest", "convert"],
+        &["container", "manifest", "convert"],
         "images can be built, pulled, pushed, tagged, listed, inspected and removed; skopeo reads the data folder's images/",
     ),
     (

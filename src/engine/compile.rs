@@ -21,8 +21,12 @@ impl Engine {
     pub(super) fn make_ready(&self, image: &Image) -> Result<Option<Error>, Error> {
         // No wall is raised here, so there may be threads. What is wrong with a layer is heard when it is opened.
         drop(self.layers.prepare_in_parallel(&self.store, image));
+        let runnable = match self.runnable(image) {
+            Err(error @ Error::Artifact(_)) => return Ok(Some(error)),
+            runnable => runnable?,
+        };
         let fs = GuestFs::builder(Arc::new(self.open_lower(image)?)).build()?;
-        let defaults = &image.config.config;
+        let defaults = &runnable.config.config;
         let args = spec::args(defaults, None, &[]);
         let Some(program) = args.first() else {
             return Ok(Some(Error::NoCommand {

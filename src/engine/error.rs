@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use coracle_packager::archive::ArchiveError;
 use coracle_packager::build::BuildError;
 use coracle_packager::digest::DigestError;
-use coracle_packager::image::ImageError;
 use coracle_packager::image::select::SelectError;
+use coracle_packager::image::{ArtifactError, ImageError};
 use coracle_packager::layer::LayerError;
 use coracle_packager::platform::PlatformError;
 use coracle_packager::reference::ReferenceError;
@@ -162,6 +162,9 @@ pub enum Error {
     /// The image is wrong, or not for us.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// The image has no files, and no program that could be found.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
     /// The content store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -175,6 +178,12 @@ pub enum Error {
         path: String,
         /// What is wrong.
         source: Box<ArchiveError>,
+    },
+    /// An instruction that an import cannot carry out.
+    #[error("the change {text:?} is not one that an import can make")]
+    Change {
+        /// What was given.
+        text: String,
     },
     /// A registry.
     #[error(transparent)]
@@ -248,9 +257,10 @@ impl Error {
                 | RunError::Arguments { .. }
                 | RunError::WorkingDirectory { .. },
             ) => Kind::Engine,
-            Self::ProgramNotRunnable { .. } | Self::Program { .. } | Self::Run(_) => {
-                Kind::ProgramNotRunnable
-            }
+            Self::Artifact(_)
+            | Self::ProgramNotRunnable { .. }
+            | Self::Program { .. }
+            | Self::Run(_) => Kind::ProgramNotRunnable,
             _ => Kind::Engine,
         }
     }
@@ -310,6 +320,7 @@ impl Error {
             | Self::Layer(_) => "the image is damaged here: pull or build it again".to_owned(),
             Self::Store(StoreError::DamagedIndex { .. }) => "no image is lost; get the names back with `coracle system check --repair`".to_owned(),
             Self::Store(StoreError::Layout { path, .. }) => format!("if nothing but Coracle writes there, delete {}: it is made again", path.display()),
+            Self::Change { .. } => "changes are CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME and WORKDIR, each on one line".to_owned(),
             Self::Archive { source, .. } => return source.hint().map(str::to_owned),
             Self::Run(RunError::NoPort { .. }) => "publish one, such as `-p 8080:80`; which port of the container it is called makes no difference".to_owned(),
             Self::Run(RunError::MemoryLimit { .. }) => "give it more with --memory".to_owned(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use coracle_packager::digest::Digest;
 use coracle_packager::image::select::Selection;
-use coracle_packager::image::{Descriptor, Document, Image};
+use coracle_packager::image::{Descriptor, Document, Image, Shape};
 use coracle_packager::layer::{LayerStore, Rootfs, chain_id};
 use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
@@ -335,6 +335,7 @@ impl Engine {
             bytes = bytes.saturating_add(packed.bytes);
             let compiled = self.root.join("compiled");
             let before = bytes_in(&compiled);
+            self.keep_artifacts(&needed.artifacts);
             self.wasm()?.keep(&needed.programs)?;
             self.metered_wasm()?.keep(&needed.programs)?;
             bytes = bytes.saturating_add(before.saturating_sub(bytes_in(&compiled)));
@@ -348,19 +349,29 @@ impl Engine {
         for named in self.store.images()? {
             for part in self.store.manifests(&named.descriptor)?.manifests {
                 if let Document::Manifest(_) = self.store.document(&part)? {
-                    needed.add(&self.layers, self.open_image(&part, None)?);
+                    self.add_needed(&mut needed, self.open_image(&part, None)?)?;
                 }
             }
         }
         for manifest in manifests {
             // A container outlives its image only by force.
             match self.open_manifest(manifest) {
-                Ok(image) => needed.add(&self.layers, image),
+                Ok(image) => self.add_needed(&mut needed, image)?,
                 Err(Error::NoSuchImage { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(needed)
+    }
+
+    fn add_needed(&self, needed: &mut Needed, image: Image) -> Result<(), Error> {
+        if image.shape() == Shape::TarLayers {
+            needed.add(&self.layers, image);
+        } else if let Some(made) = self.made_for(&image)? {
+            needed.artifacts.push(image.digest()?);
+            needed.add(&self.layers, made);
+        }
+        Ok(())
     }
 
     /// Returns the image's files in packed form; packs what is not packed yet.
@@ -456,6 +467,8 @@ struct Needed {
     chains: Vec<Digest>,
     diff_ids: Vec<Digest>,
     programs: BTreeSet<[u8; 32]>,
+    /// Manifests of artifacts for which something was made.
+    artifacts: Vec<Digest>,
 }
 
 impl Needed {

@@ -5,12 +5,14 @@
 //! ```text
 //! <root>/images/      an OCI image layout: blobs and names            coracle_packager::store
 //! <root>/layers/      the same layers, packed for reading in place    coracle_packager::layer
+//! <root>/artifacts/   what was made of images without layers of files     artifact.rs
 //! <root>/compiled/    compiled programs                               coracle_runtime::sandbox::wasm
 //! <root>/containers/ ephemeral/ names/ staging/                             coracle_runtime::container
 //! ```
 
 mod ahead;
 mod archives;
+mod artifact;
 mod build;
 mod check;
 mod compile;
@@ -18,8 +20,10 @@ mod containers;
 pub mod dirs;
 mod disk;
 mod error;
+mod export;
 mod history;
 mod images;
+mod import;
 mod lifecycle;
 mod lower;
 mod names;
@@ -46,10 +50,12 @@ pub use check::{CheckReport, Finding, Place, State};
 pub use containers::ContainerSummary;
 pub use disk::{DiskUse, ImageUse, Share};
 pub use error::{Error, Kind, with_causes};
+pub use export::ExportTo;
 pub use history::HistoryStep;
 pub use images::{
     ImageSummary, InspectedImage, ListedImage, PulledImage, Registries, RemovedImage,
 };
+pub use import::ImportImage;
 pub use lifecycle::{Exec, is_paused};
 pub use network::NetworkRequest;
 pub use prune::{PruneFilter, PruneImages, Pruned};

@@ -105,7 +105,8 @@ impl Engine {
         let mounts = open_mounts(&mut request.mounts)?;
         let network = network::open(image, std::mem::take(&mut request.network))?;
         let farewell = request.farewell;
-        let mut config = freeze(image, request)?;
+        let runnable = self.runnable(image)?;
+        let mut config = freeze(&runnable, request)?;
         config.policy.net = network.policy;
         config.ports = network.ports;
         // The program is looked for before there is a container: its upper will be empty.
@@ -209,15 +210,18 @@ impl Engine {
     pub(super) fn open_lower(&self, image: &Image) -> Result<ImageLower, Error> {
         // A collection in another process must not come between finding the files and opening them.
         let _lease = self.layers.lease()?;
-        self.rootfs(image)
+        self.runnable(image)
+            .and_then(|image| self.rootfs(&image))
             .and_then(|rootfs| open(&rootfs))
             .or_else(|error| {
                 // A process that has no descriptors left, say, must not throw away what is good.
                 if !error.may_be_damage() {
                     return Err(error);
                 }
-                self.layers.discard(image)?;
-                open(&self.rootfs(image)?)
+                let runnable = self.runnable(image)?;
+                self.layers.discard(&runnable)?;
+                let runnable = self.runnable(image)?;
+                open(&self.rootfs(&runnable)?)
             })
     }
 

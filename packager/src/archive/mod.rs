@@ -16,6 +16,7 @@ mod contents;
 mod docker;
 mod error;
 mod folder;
+mod import;
 mod load;
 mod oci;
 mod save;
@@ -23,6 +24,7 @@ mod save;
 mod tests;
 
 pub use error::ArchiveError;
+pub use import::{NewImage, import};
 pub use load::{Input, Loaded, load};
 pub use save::{Folder, Form, Saved, Sink, Tar, save};
 

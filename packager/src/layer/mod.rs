@@ -43,7 +43,7 @@ pub use gc::Collected;
 pub use index::{Node, TreeIndex};
 pub use limits::Limits;
 pub use store::{LayerLease, LayerStore, Rootfs, chain_id};
-pub(crate) use stream::{Head, MemberType, compression_of, for_each_member};
+pub(crate) use stream::{Head, MemberType, bounded, compression_of, for_each_member};
 pub use stream::{NewMember, StreamError, TarWriter};
 pub use verify::{PackedDamage, VerifiedLayers};
 pub use writer::{Attributes, LayerWriter, Opener, WrittenLayer};

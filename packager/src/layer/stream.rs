@@ -16,7 +16,7 @@ use super::writer::Attributes;
 use crate::media_type::Compression;
 
 const BLOCK: u64 = 512;
-/// What a compressed archive that grows too much is reported with; [`for_each_member`] finds it again.
+/// What a compressed archive that grows too much is reported with.
 const BOMB: &str = "it unpacks to more than an honest archive can";
 
 /// Why an archive could not be read.
@@ -58,17 +58,7 @@ pub(crate) fn for_each_member<E: From<StreamError>>(
     reader: impl Read,
     visit: &mut dyn FnMut(&Head, &mut dyn Read) -> Result<(), E>,
 ) -> Result<(), E> {
-    let taken = Rc::new(Cell::new(0));
-    let counting = Counting {
-        reader,
-        taken: Rc::clone(&taken),
-    };
-    let (decoder, _) = Decoder::new(counting).map_err(StreamError::Read)?;
-    let mut source = Stream::new(Bounded {
-        decoder,
-        taken,
-        given: 0,
-    });
+    let mut source = Stream::new(bounded(reader).map_err(StreamError::Read)?);
     let mut archive = Archive::new(&mut source);
     while let Some(member) = archive.next().map_err(read_error)? {
         let kind = match member.kind {
@@ -91,6 +81,21 @@ pub(crate) fn for_each_member<E: From<StreamError>>(
     let decoder = source.into_inner().decoder;
     decoder.drain().map_err(StreamError::Read)?;
     Ok(())
+}
+
+/// Takes the compression off a stream, as long as it does not expand more than a layer may.
+pub(crate) fn bounded<R: Read>(reader: R) -> io::Result<Bounded<impl Read>> {
+    let taken = Rc::new(Cell::new(0));
+    let counting = Counting {
+        reader,
+        taken: Rc::clone(&taken),
+    };
+    let (decoder, _) = Decoder::new(counting)?;
+    Ok(Bounded {
+        decoder,
+        taken,
+        given: 0,
+    })
 }
 
 /// Tells by its first bytes how a blob is compressed.
@@ -133,7 +138,7 @@ impl<R: Read> Read for Counting<R> {
 }
 
 /// The uncompressed bytes, as long as they are not too many for the compressed ones.
-struct Bounded<R: Read> {
+pub(crate) struct Bounded<R: Read> {
     decoder: Decoder<R>,
     taken: Rc<Cell<u64>>,
     given: u64,

@@ -165,12 +165,17 @@ fn read_dockerfile(path: &Path) -> Result<String, Failure> {
 
 /// Returns the time that the image says it was made: `SOURCE_DATE_EPOCH`, else 0, so that equal inputs give equal images.
 fn source_date() -> Result<i64, Failure> {
+    source_date_or(0)
+}
+
+/// Returns `SOURCE_DATE_EPOCH`, else another time.
+pub(super) fn source_date_or(time: i64) -> Result<i64, Failure> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(text) => text.parse().map_err(|_| {
             Failure::usage(format!(
                 "reading SOURCE_DATE_EPOCH: {text:?} is not a number of seconds since 1970"
             ))
         }),
-        Err(_) => Ok(0),
+        Err(_) => Ok(time),
     }
 }

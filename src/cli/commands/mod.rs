@@ -3,9 +3,11 @@
 pub(super) mod build;
 pub(super) mod create;
 pub(super) mod exec;
+pub(super) mod export;
 pub(super) mod history;
 pub(super) mod image;
 pub(super) mod images;
+pub(super) mod import;
 pub(super) mod inspect;
 pub(super) mod load;
 pub(super) mod logs;

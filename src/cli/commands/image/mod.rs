@@ -4,7 +4,7 @@ mod prune;
 
 use super::super::Exit;
 use super::super::error::Failure;
-use super::{build, history, images, inspect, load, pull, push, rmi, save, tag};
+use super::{build, history, images, import, inspect, load, pull, push, rmi, save, tag};
 use crate::engine::Engine;
 
 /// Manage images
@@ -18,6 +18,7 @@ pub(in super::super) struct Args {
 enum Command {
     Build(build::Args),
     History(history::Args),
+    Import(import::Args),
     Inspect(inspect::ImageArgs),
     Load(load::Args),
     #[command(visible_alias = "list")]
@@ -35,6 +36,7 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
     match args.command {
         Command::Build(args) => build::run(engine, args),
         Command::History(args) => history::run(engine, &args),
+        Command::Import(args) => import::run(engine, &args),
         Command::Inspect(args) => inspect::images(engine, &args),
         Command::Load(args) => load::run(engine, &args),
         Command::Ls(args) => images::run(engine, &args),
