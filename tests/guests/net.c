@@ -272,6 +272,9 @@ static void get(const char *scheme, const char *authority, const char *path) {
 }
 
 int main(int argc, char **argv) {
+    // The linker has every exported function of a command flush what is unsaid when it returns, and while the host hands a
+    // list over, through cabi_realloc, nothing may be said.
+    setvbuf(stdout, NULL, _IONBF, 0);
     int network = instance_network();
     u8 ip[4];
     for (int i = 1; i < argc; i++) {
