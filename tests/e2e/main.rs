@@ -12,6 +12,8 @@
 mod fixtures;
 mod layout;
 mod registry;
+#[path = "../guests/bare/service.rs"]
+mod service;
 mod stall;
 mod table;
 mod world;
@@ -26,6 +28,7 @@ mod crash;
 mod example;
 mod files;
 mod filework;
+mod http;
 mod images;
 mod inspect;
 mod invalid;

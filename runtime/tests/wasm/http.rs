@@ -318,15 +318,30 @@ fn two_clients_are_served_at_once() {
 }
 
 #[test]
-fn each_request_has_the_memory_limit() {
-    let grown = |limit: Option<u64>| {
-        let service = Service::with(move |spec| spec.limits.memory = limit.map(Size::from_bytes));
-        let answers = [service.get("/grow"), service.get("/grow")];
-        assert_eq!(service.end().code(), 0);
-        answers.map(|answer| body(&answer).to_owned())
+fn all_requests_share_the_memory_limit() {
+    let with = |memory: Option<&str>| {
+        let memory = memory.map(|memory| memory.parse().expect("a size"));
+        Service::with(move |spec| spec.limits.memory = memory)
     };
-    assert_eq!(grown(Some(32 << 20)), ["refused\n", "refused\n"]);
-    assert_eq!(grown(None), ["grown\n", "grown\n"]);
+    for (memory, want) in [(Some("32m"), "refused\n"), (None, "grown\n")] {
+        let service = with(memory);
+        for _ in 0..2 {
+            assert_eq!(body(&service.get("/grow")), want);
+        }
+        assert_eq!(service.end().code(), 0);
+    }
+    let service = with(Some("100m"));
+    let mut holder = service.connect();
+    let request = "GET /hold HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    holder.write_all(request.as_bytes()).expect("it is read");
+    read_until(&mut holder, "held\n");
+    assert_eq!(body(&service.get("/grow")), "refused\n");
+    read_all(&mut holder);
+    // Given back with the guest's end, which comes a moment after its answer's.
+    wait_until("there is memory again", || {
+        body(&service.get("/grow")) == "grown\n"
+    });
+    assert_eq!(service.end().code(), 0);
 }
 
 #[test]

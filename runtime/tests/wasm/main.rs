@@ -12,6 +12,7 @@ mod invoke;
 mod limits;
 mod paths;
 mod preview0;
+mod proposals;
 #[path = "../../../tests/guests/bare/service.rs"]
 mod service;
 mod stdio;

@@ -216,6 +216,13 @@ __attribute__((export_name("wasi:http/incoming-handler@0.2.0#handle"))) void han
     } else ON("/grow") {
         // 64 MiB.
         plain(out, 200, __builtin_wasm_memory_grow(0, 1024) == -1 ? "refused\n" : "grown\n");
+    } else ON("/hold") {
+        // 64 MiB, for some time.
+        int refused = __builtin_wasm_memory_grow(0, 1024) == -1;
+        stream = begin(out, 200, fields_new(), &body);
+        write_text(stream, refused ? "refused\n" : "held\n");
+        sleep_ms(refused ? 0 : 400);
+        end(stream, body, 0, 0);
     } else ON("/trap") {
         __builtin_trap();
     } else ON("/trap-late") {

@@ -7,6 +7,9 @@
 //! | what one call hands to the host | [`host_buffer`] for components; modules' buffers are used in place |
 //! | what the host keeps for a guest | [`resources`] for components; open files, [`LISTED`] for both |
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use wasmtime::ResourceLimiter;
 
 use crate::policy::Limits;
@@ -68,11 +71,36 @@ pub(super) fn resources(limits: &Limits) -> usize {
     })
 }
 
+/// What is left of a container's memory, in bytes. All that run in it share one.
+#[derive(Clone, Debug)]
+pub(super) struct Account(Arc<AtomicUsize>);
+
+impl Account {
+    /// Opens an account, if there is a limit.
+    pub(super) fn new(memory: Option<Size>) -> Option<Self> {
+        let bytes = usize::try_from(memory?.bytes()).unwrap_or(usize::MAX);
+        Some(Self(Arc::new(AtomicUsize::new(bytes))))
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let rest = |left: usize| left.checked_sub(bytes);
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest)
+            .is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
 /// Counts memories and tables of a whole store, and says no at the limit: the guest's `memory.grow` then fails.
 #[derive(Debug)]
 pub(super) struct Limiter {
     /// `None` is no limit.
-    memory_left: Option<usize>,
+    account: Option<Account>,
+    /// Bytes that this store has taken from it.
+    taken: usize,
     elements_left: usize,
     refused: bool,
 }
@@ -80,8 +108,14 @@ pub(super) struct Limiter {
 impl Limiter {
     /// Makes a limiter; without a size, memory ends where WebAssembly or the host ends it.
     pub(super) fn new(memory: Option<Size>) -> Self {
+        Self::sharing(Account::new(memory))
+    }
+
+    /// Makes a limiter on an account that others may use as well.
+    pub(super) fn sharing(account: Option<Account>) -> Self {
         Self {
-            memory_left: memory.map(|memory| usize::try_from(memory.bytes()).unwrap_or(usize::MAX)),
+            account,
+            taken: 0,
             elements_left: TABLE_ELEMENTS,
             refused: false,
         }
@@ -94,18 +128,23 @@ impl Limiter {
 
     /// Takes bytes from the account, if there is one.
     fn charge(&mut self, bytes: usize) -> bool {
-        let Some(left) = &mut self.memory_left else {
+        let Some(account) = &self.account else {
             return true;
         };
-        match left.checked_sub(bytes) {
-            Some(rest) => {
-                *left = rest;
-                true
-            }
-            None => {
-                self.refused = true;
-                false
-            }
+        if account.take(bytes) {
+            self.taken = self.taken.saturating_add(bytes);
+            true
+        } else {
+            self.refused = true;
+            false
+        }
+    }
+}
+
+impl Drop for Limiter {
+    fn drop(&mut self) {
+        if let Some(account) = &self.account {
+            account.give_back(self.taken);
         }
     }
 }
@@ -178,6 +217,22 @@ mod tests {
             "the second memory goes beyond"
         );
         assert!(limiter.has_refused());
+    }
+
+    #[test]
+    fn what_one_store_took_another_gets_after_its_end() {
+        let account = Account::new(Some(Size::from_bytes(3 << 16)));
+        let grow = |limiter: &mut Limiter| {
+            limiter
+                .memory_growing(0, 2 << 16, None)
+                .expect("the limiter does not fail")
+        };
+        let mut first = Limiter::sharing(account.clone());
+        assert!(grow(&mut first));
+        let mut second = Limiter::sharing(account);
+        assert!(!grow(&mut second));
+        drop(first);
+        assert!(grow(&mut second));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::sandbox::wasm::bind::p2;
 use crate::sandbox::wasm::bind::preopen::Start;
 use crate::sandbox::wasm::exit::{Interrupted, Outcome, outcome};
 use crate::sandbox::wasm::interrupt::Interrupt;
-use crate::sandbox::wasm::limits::host_buffer;
+use crate::sandbox::wasm::limits::{Account, Limiter, host_buffer};
 use crate::sandbox::wasm::net::Network;
 use crate::sandbox::wasm::stdio::Output;
 use crate::sandbox::wasm::throttle::Throttle;
@@ -44,6 +44,8 @@ pub(super) struct Common {
     pub(super) interrupt: Option<Interrupt>,
     pub(super) turns: Arc<Semaphore>,
     pub(super) ticker: Ticker,
+    /// The memory of all guests together, where it is limited.
+    pub(super) memory: Option<Account>,
     /// The account of all guests together, where they have less than a processor.
     pub(super) throttle: Option<Mutex<Throttle>>,
     pub(super) errors: Output,
@@ -182,12 +184,13 @@ impl Handler {
 
     fn store(&self) -> wasmtime::Result<Store<p2::Guest>> {
         let common = &*self.common;
-        let guest = p2::Guest::new(
+        let mut guest = p2::Guest::new(
             &common.spec,
             common.preopens.clone(),
             common.interrupt.clone(),
             Arc::clone(&common.network),
         );
+        guest.limiter = Limiter::sharing(common.memory.clone());
         let mut store = Store::new(common.proxy.engine(), guest);
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(host_buffer(&common.spec.limits));

@@ -27,6 +27,7 @@ use crate::sandbox::wasm::error::RunError;
 use crate::sandbox::wasm::exit::Outcome;
 use crate::sandbox::wasm::host;
 use crate::sandbox::wasm::interrupt::Interrupt;
+use crate::sandbox::wasm::limits::Account;
 use crate::sandbox::wasm::net::Network;
 use crate::sandbox::wasm::stdio::Output;
 use crate::sandbox::wasm::throttle::Throttle;
@@ -90,6 +91,7 @@ impl Service {
             self.drain.hear_signals()?;
         }
         let common = Arc::new(Common {
+            memory: Account::new(self.spec.limits.memory),
             errors: Output::stderr(&self.spec.stderr, self.interrupt.clone()),
             proxy: self.proxy,
             spec: self.spec,
@@ -115,7 +117,7 @@ impl Service {
         };
         let outcome = runtime.block_on(async {
             let mut accepting = Vec::new();
-            for listener in listeners {
+            for listener in &listeners {
                 let listener = listener
                     .try_clone()
                     .and_then(|listener| {
@@ -132,8 +134,10 @@ impl Service {
                 for task in &accepting {
                     task.abort();
                 }
+                for listener in &listeners {
+                    refuse(listener);
+                }
                 close.send_replace(true);
-                drop(accepting);
                 match timeout(GRACE, all_gone.recv()).await {
                     Ok(_) => Outcome::Exited(0),
                     Err(_) => Outcome::Exited(CUT_SHORT),
@@ -220,6 +224,18 @@ impl Thread {
         // Nothing is ever sent.
         all_gone.recv().await;
     }
+}
+
+/// Makes a socket refuse who comes now. Closing it would not: the description of the container holds it open. Where the
+/// system cannot, they wait in vain until the process ends.
+fn refuse(listener: &TcpListener) {
+    #[cfg(unix)]
+    if let Ok(socket) = listener.try_clone() {
+        let socket = TcpStream::from(std::os::fd::OwnedFd::from(socket));
+        socket.shutdown(std::net::Shutdown::Both).ok();
+    }
+    #[cfg(not(unix))]
+    let _: &TcpListener = listener;
 }
 
 /// Accepts for as long as the task lives.
