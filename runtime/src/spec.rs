@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crate::logs::LogWriter;
 pub use crate::policy::Limits;
-use crate::policy::Observer;
 use crate::policy::net::NetPolicy;
+use crate::policy::{NamePrefix, Observer};
 pub use listener::{ListenError, Listener, OpenSocket};
 
 /// A program to run, and what it gets besides its file system.
@@ -34,6 +34,8 @@ pub struct ContainerSpec {
     pub stderr: Output,
     /// What it may use up. A service's every request may use that much.
     pub limits: Limits,
+    /// Interfaces that a program may not import, WASI's as well.
+    pub deny_interfaces: Vec<NamePrefix>,
     /// Is told what the guest uses and is refused.
     pub observer: Option<Arc<dyn Observer>>,
     /// What it may do with the network.
@@ -60,6 +62,7 @@ impl ContainerSpec {
             stdout: Output::Inherit,
             stderr: Output::Inherit,
             limits: Limits::default(),
+            deny_interfaces: Vec::new(),
             observer: None,
             net: NetPolicy::default(),
             listeners: Vec::new(),

@@ -1,10 +1,12 @@
 //! What `inspect` shows: Docker's fields, and beside them our own under `Coracle`.
 
 use coracle_packager::image::select::Selection;
-use coracle_runtime::container::{PortConfig, State};
+use coracle_runtime::container::{PortConfig, Refused, State};
 use coracle_runtime::logs::LogConfig;
 use coracle_runtime::policy::net::Mode;
 use coracle_runtime::policy::quantity::{Cpus, Size};
+use coracle_runtime::policy::report::enforcement;
+use coracle_runtime::sandbox::wall::WallReport;
 use serde_json::{Map, Value, json};
 
 use super::units;
@@ -69,7 +71,9 @@ fn entries(selection: &Selection) -> Vec<Value> {
 }
 
 /// Returns what is known about a container.
-pub(super) fn container(summary: &ContainerSummary, walls: &Value) -> Value {
+pub(super) fn container(summary: &ContainerSummary, walls: &Value, refused: &[Refused]) -> Value {
+    // A container that never started has none, and one of an older version another.
+    let report: Option<WallReport> = serde_json::from_value(walls.clone()).ok();
     let container = &summary.container;
     let config = &container.config;
     let (program, args) = config
@@ -136,6 +140,9 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value) -> Value {
             "Walls": walls,
             "Network": config.policy.net,
             "Limits": config.policy.limits,
+            "Policy": config.policy,
+            "Enforcement": enforcement(&config.policy, report.as_ref()),
+            "Refused": refused,
         },
     })
 }

@@ -46,7 +46,7 @@ const FEATURES: [(&[&str], &str); 10] = [
     ),
     (
         &[
-            "info", "prune", "builder", "buildx", "compose", "serve", "policy", "sign", "verify",
+            "info", "prune", "builder", "buildx", "compose", "serve", "sign", "verify",
         ],
         "see `coracle --help` for what there is",
     ),

@@ -1,13 +1,16 @@
 //! The command line: what was typed, what it means, what is printed.
 
 mod args;
+mod ceiling;
 mod commands;
 mod error;
 mod exit;
+mod explanation;
 mod inspection;
 mod missing;
 mod progress;
 mod registries;
+mod request;
 mod sanitize;
 mod ui;
 mod units;
@@ -47,7 +50,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Build(commands::build::Args),
-    Create(commands::create::Args),
+    Create(Box<commands::create::Args>),
     Exec(commands::exec::Args),
     Export(commands::export::Args),
     History(commands::history::Args),
@@ -61,6 +64,7 @@ enum Command {
     #[command(hide = true)]
     Monitor(commands::start::MonitorArgs),
     Pause(commands::stop::PauseArgs),
+    Policy(commands::policy::Args),
     Ps(commands::ps::Args),
     Pull(commands::pull::Args),
     Push(commands::push::Args),
@@ -68,7 +72,7 @@ enum Command {
     Restart(commands::stop::RestartArgs),
     Rm(commands::rm::Args),
     Rmi(commands::rmi::Args),
-    Run(commands::run::Args),
+    Run(Box<commands::run::Args>),
     Save(commands::save::Args),
     Start(commands::start::Args),
     Stop(commands::stop::StopArgs),
@@ -140,7 +144,7 @@ impl Cli {
         let engine = open_engine(self.root)?;
         match self.command {
             Command::Build(args) => commands::build::run(&engine, args),
-            Command::Create(args) => commands::create::run(&engine, args),
+            Command::Create(args) => commands::create::run(&engine, *args),
             Command::Exec(args) => commands::exec::run(&engine, args),
             Command::Export(args) => commands::export::run(&engine, &args),
             Command::History(args) => commands::history::run(&engine, &args),
@@ -153,6 +157,7 @@ impl Cli {
             Command::Logs(args) => commands::logs::run(&engine, &args),
             Command::Monitor(args) => commands::start::monitor(&engine, &args),
             Command::Pause(args) => commands::stop::pause(&engine, &args),
+            Command::Policy(args) => commands::policy::run(&engine, &args),
             Command::Ps(args) => commands::ps::run(&engine, &args),
             Command::Pull(args) => commands::pull::run(&engine, &args),
             Command::Push(args) => commands::push::run(&engine, &args),
@@ -160,7 +165,7 @@ impl Cli {
             Command::Restart(args) => commands::stop::restart(&engine, &args),
             Command::Rm(args) => commands::rm::run(&engine, &args),
             Command::Rmi(args) => commands::rmi::run(&engine, &args),
-            Command::Run(args) => commands::run::run(&engine, args),
+            Command::Run(args) => commands::run::run(&engine, *args),
             Command::Save(args) => commands::save::run(&engine, &args),
             Command::Start(args) => commands::start::run(&engine, &args),
             Command::Stop(args) => commands::stop::stop(&engine, &args),

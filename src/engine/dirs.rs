@@ -31,6 +31,36 @@ pub fn default_root(variable: impl Fn(&str) -> Option<OsString>, is_root: bool) 
     Some(base.join("coracle"))
 }
 
+/// Returns where a host's and a user's ceilings are looked for: what may be granted at most.
+///
+/// | system | the host's | the user's |
+/// |---|---|---|
+/// | Linux | `/etc/coracle/policy.toml` | `$XDG_CONFIG_HOME/coracle/policy.toml`, or `~/.config/coracle/policy.toml` |
+/// | macOS | `/etc/coracle/policy.toml` | `~/Library/Application Support/coracle/policy.toml` |
+/// | Windows | `%PROGRAMDATA%\coracle\policy.toml` | `%APPDATA%\coracle\policy.toml` |
+pub fn ceilings(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let path = |name: &str| {
+        variable(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let (host, user) = if cfg!(windows) {
+        (path("PROGRAMDATA"), path("APPDATA"))
+    } else {
+        let user = if cfg!(target_os = "macos") {
+            path("HOME").map(|home| home.join("Library/Application Support"))
+        } else {
+            let xdg = path("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+            xdg.or_else(|| Some(path("HOME")?.join(".config")))
+        };
+        (Some(PathBuf::from("/etc")), user)
+    };
+    let folders = [host, user].into_iter().flatten();
+    folders
+        .map(|folder| folder.join("coracle").join("policy.toml"))
+        .collect()
+}
+
 /// Returns where Docker keeps its `config.json`: `$DOCKER_CONFIG`, or `.docker` in the home directory.
 pub fn docker_config(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let path = |name: &str| {

@@ -124,6 +124,21 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A grant that the host, or the policy itself, denies.
+    #[error("{class} {grant} cannot be granted: {reason}{}", and_more(*more))]
+    NotGrantable {
+        /// The class of the grant.
+        class: &'static str,
+        /// The grant, as it is written.
+        grant: String,
+        /// What it runs into.
+        reason: String,
+        /// How many others are denied as well.
+        more: usize,
+    },
+    /// The file for what a guest uses cannot be written.
+    #[error("writing what the guest uses to the file of --record")]
+    Recording(#[source] std::io::Error),
     /// The working directory cannot be made.
     #[error("creating the working directory {path}")]
     WorkingDirectory {
@@ -300,6 +315,9 @@ impl Error {
             Self::File { doing: CONTEXT, .. } => "name a folder that has a Dockerfile, such as `.`".to_owned(),
             Self::ProgramNotFound { .. } | Self::ProgramNotRunnable { .. } => "check the ENTRYPOINT with `coracle inspect IMAGE`, or choose another with `--entrypoint`".to_owned(),
             Self::Mount { source, .. } if source.kind() == std::io::ErrorKind::NotFound => "create the host path first; it is not created for you".to_owned(),
+            Self::NotGrantable { .. } => "see all of it with `coracle run --explain`".to_owned(),
+            Self::Run(RunError::Wall(source)) if source.is::<super::policy::Incomplete>() => "start it without that with `--allow-degraded`, if it is not the host's ceiling that requires it".to_owned(),
+            Self::Run(RunError::UnknownImports { .. }) => "no flag grants it; a component in the image's /usr/lib/wasm can provide an interface".to_owned(),
             Self::Container(ContainerError::NameInUse { name, .. }) => format!("choose another --name, or remove that container with `coracle rm {name}`"),
             Self::Container(
                 ContainerError::BadConfig { path, .. } | ContainerError::UnknownVersion { path, .. },
@@ -329,6 +347,13 @@ impl Error {
             Self::Registry(error) => return error.hint(),
             _ => return None,
         })
+    }
+}
+
+fn and_more(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        more => format!("; and {more} more"),
     }
 }
 

@@ -28,6 +28,7 @@ mod lifecycle;
 mod lower;
 mod names;
 mod network;
+mod policy;
 mod prune;
 mod replace;
 mod run;
@@ -58,6 +59,7 @@ pub use images::{
 pub use import::ImportImage;
 pub use lifecycle::{Exec, is_paused};
 pub use network::NetworkRequest;
+pub use policy::{Explanation, NamedCeiling, PolicyRequest, Requested, request};
 pub use prune::{PruneFilter, PruneImages, Pruned};
 pub use run::{Prepared, RunContainer};
 

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use coracle_packager::digest::Digest;
-use coracle_packager::image::Image;
+use coracle_packager::image::{ContainerConfig as ImageDefaults, Image};
 use coracle_packager::layer::Rootfs;
 use coracle_runtime::container::{Container, ContainerConfig, Exit, Id, MountConfig, Name, Owned};
 use coracle_runtime::logs::{LogConfig, LogWriter};
-use coracle_runtime::policy::{Limits, Policy};
+use coracle_runtime::policy::{Capability, Limits, Observer, Refusal};
 use coracle_runtime::sandbox::wall::{self, Place, WallSpec};
 use coracle_runtime::sandbox::wasm::{self, Outcome};
 use coracle_runtime::spec::{ContainerSpec, Listener, Output, Stdin};
@@ -28,6 +28,7 @@ use coracle_runtime::vfs::{
 use super::error::with_causes;
 use super::lower::ImageLower;
 use super::network::{self, NetworkRequest};
+use super::policy::{self, PolicyRequest, Watch};
 use super::{Engine, Error, names, now, random, spec};
 
 /// What to run, and what is granted to it.
@@ -73,6 +74,8 @@ pub struct RunContainer {
     pub farewell: Option<fn(&str) -> String>,
     /// Bytes that the container's own files may take.
     pub storage_limit: Option<u64>,
+    /// How the grants are meant.
+    pub policy: PolicyRequest,
 }
 
 /// A container that is ready to be created and started.
@@ -81,8 +84,10 @@ pub struct Prepared {
     lower: Arc<ImageLower>,
     mounts: Vec<MountSource>,
     listeners: Vec<Listener>,
-    program: Found,
+    pub(super) program: Found,
     farewell: Option<fn(&str) -> String>,
+    record: Option<Arc<fs::File>>,
+    tell: Option<fn(&Capability)>,
     /// Had the program to be compiled? Then this process has threads, and cannot raise the second wall any more.
     pub compiled: bool,
 }
@@ -100,18 +105,32 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// If a mount cannot be opened, or the program is not there or no program.
-    pub fn prepare(&self, image: &Image, mut request: RunContainer) -> Result<Prepared, Error> {
+    /// If a grant is denied, a mount cannot be opened, or the program is not there or no program.
+    pub fn prepare(&self, image: &Image, request: RunContainer) -> Result<Prepared, Error> {
+        self.decide(image, request, policy::refuse)
+    }
+
+    /// As [`Engine::prepare`]; `refused` decides what becomes of grants that are denied.
+    pub(super) fn decide(
+        &self,
+        image: &Image,
+        mut request: RunContainer,
+        refused: impl FnOnce(Vec<Refusal>) -> Result<(), Error>,
+    ) -> Result<Prepared, Error> {
+        let options = std::mem::take(&mut request.policy);
         let mounts = open_mounts(&mut request.mounts)?;
         let network = network::open(image, std::mem::take(&mut request.network))?;
         let farewell = request.farewell;
         let runnable = self.runnable(image)?;
-        let mut config = freeze(&runnable, request)?;
+        let mut config = freeze(&runnable, request, &options)?;
         config.policy.net = network.policy;
         config.ports = network.ports;
+        refused(policy::bring_below(&mut config.policy, &options))?;
         // The program is looked for before there is a container: its upper will be empty.
         let mut prepared = self.open_parts(image, config, mounts, network.listeners, None)?;
         prepared.farewell = farewell;
+        prepared.record = options.record;
+        prepared.tell = options.tell;
         Ok(prepared)
     }
 
@@ -167,6 +186,8 @@ impl Engine {
             listeners,
             program,
             farewell: None,
+            record: None,
+            tell: None,
             compiled,
         })
     }
@@ -242,12 +263,16 @@ impl Engine {
                 .push(Place::Path(owned.container.log_path()));
         }
         let upper = owned.open_upper()?;
-        let (fs, spec) = sandbox(prepared, upper, output)?;
+        let policy = prepared.config.policy.clone();
+        let watch = Watch::new(owned, prepared.record.as_deref(), prepared.tell)?;
+        let (fs, spec) = sandbox(prepared, upper, output, Some(Arc::new(watch)))?;
         // Both closures write to the record, one after the other.
         let owned = RefCell::new(owned);
         let mut recorded = Ok(());
         let mut raise = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-            let report = serde_json::to_value(wall::raise(&wall)?)?;
+            let report = wall::raise(&wall)?;
+            policy::check_wall(&policy, &report)?;
+            let report = serde_json::to_value(report)?;
             let mut owned = owned.borrow_mut();
             owned.started(now(), report)?;
             sys::end_on_signals(owned.record.file(), |signal| of_signal(signal).to_line())?;
@@ -282,11 +307,12 @@ impl Engine {
     ) -> Result<Exit, Error> {
         let mut wall = wall_around(container, &prepared.mounts)?;
         wall.grant_network(&prepared.config.policy.net, &prepared.listeners);
-        let (fs, spec) = sandbox(prepared, container.open_upper()?, Output::Inherit)?;
-        let mut raise = || {
-            wall::raise(&wall)?;
+        let policy = prepared.config.policy.clone();
+        let (fs, spec) = sandbox(prepared, container.open_upper()?, Output::Inherit, None)?;
+        let mut raise = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            policy::check_wall(&policy, &wall::raise(&wall)?)?;
             raised();
-            Ok::<_, wall::WallError>(())
+            Ok(())
         };
         let mut record = |outcome: &Outcome| ended(&exit_of(outcome));
         let outcome = wasm::run_then(
@@ -337,6 +363,7 @@ fn sandbox(
     prepared: Prepared,
     (upper, work): (Dir, Dir),
     output: Output,
+    observer: Option<Arc<dyn Observer>>,
 ) -> Result<(GuestFs, ContainerSpec), Error> {
     let Prepared {
         config,
@@ -346,10 +373,13 @@ fn sandbox(
         program,
         ..
     } = prepared;
-    let builder = GuestFs::builder(lower)
+    let mut builder = GuestFs::builder(lower)
         .upper(upper, work)
         .upper_limit(config.storage_limit)
         .read_only(config.read_only);
+    if let Some(observer) = &observer {
+        builder = builder.observer(observer.clone());
+    }
     let fs = with_mounts(builder, &config.mounts, mounts).build()?;
     make_working_directory(&fs, &config.cwd)?;
     let spec = ContainerSpec {
@@ -365,6 +395,8 @@ fn sandbox(
         },
         stdout: output.clone(),
         stderr: output,
+        deny_interfaces: config.policy.deny.interfaces,
+        observer,
         drain_on_signals: true,
         limits: config.policy.limits,
         net: config.policy.net,
@@ -429,7 +461,11 @@ fn wall_around(container: &Container, mounts: &[MountSource]) -> Result<WallSpec
 }
 
 /// Decides everything about the container.
-fn freeze(image: &Image, request: RunContainer) -> Result<ContainerConfig, Error> {
+fn freeze(
+    image: &Image,
+    request: RunContainer,
+    options: &PolicyRequest,
+) -> Result<ContainerConfig, Error> {
     let defaults = &image.config.config;
     let entrypoint = request.entrypoint.as_deref();
     let args = match &request.invoke {
@@ -441,18 +477,23 @@ fn freeze(image: &Image, request: RunContainer) -> Result<ContainerConfig, Error
             image: request.image,
         });
     }
+    let policy = policy::collect(&request, options);
     let name = match request.name {
         Some(name) => name,
         None => names::random(random()).parse()?,
     };
-    let env = spec::env(defaults, &request.env);
+    let env = if options.strict {
+        spec::env(&ImageDefaults::default(), &request.env)
+    } else {
+        spec::env(defaults, &request.env)
+    };
     Ok(ContainerConfig {
         version: ContainerConfig::VERSION,
         id: Id::from_random(random()),
         name,
         created: now(),
         auto_remove: request.auto_remove,
-        read_only: request.read_only,
+        read_only: policy.read_only,
         storage_limit: request.storage_limit,
         manifest: image.descriptor.digest().to_string(),
         image_id: image.config_digest.to_string(),
@@ -470,10 +511,7 @@ fn freeze(image: &Image, request: RunContainer) -> Result<ContainerConfig, Error
         log: request.log,
         stop_signal: request.stop_signal,
         stop_timeout: request.stop_timeout,
-        policy: Policy {
-            limits: request.limits,
-            ..Policy::default()
-        },
+        policy,
         ports: Vec::new(),
         labels: spec::labels(defaults, &request.labels),
     })

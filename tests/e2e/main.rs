@@ -39,6 +39,7 @@ mod limits;
 #[path = "../guests/net.rs"]
 mod net_guest;
 mod network;
+mod policy;
 mod prune;
 mod repair;
 mod rootfs;

@@ -21,5 +21,5 @@ mod strays;
 mod sweep;
 
 pub use config::{ContainerConfig, Id, MountConfig, Name, PortConfig};
-pub use record::{Exit, Record};
+pub use record::{Exit, Record, Refusals, Refused};
 pub use store::{Container, ContainerError, ContainerStore, Listing, Owned, State};

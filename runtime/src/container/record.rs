@@ -8,10 +8,13 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::policy::Capability;
 
 /// Largest file that is read, in bytes: a report of a few dozen lines, and how the container ended.
 const LARGEST: u64 = 64 << 10;
@@ -68,6 +71,15 @@ impl Exit {
     }
 }
 
+/// A capability that a guest was refused while it ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The class of grants that it belongs to, such as `net.connect`.
+    pub class: String,
+    /// What was refused, as a grant of it is written. It comes from the guest.
+    pub refused: String,
+}
+
 /// Since when a container runs or ran, and behind which walls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Start {
@@ -87,6 +99,7 @@ enum Line {
     Created(Created),
     Start(Start),
     Exit(Exit),
+    Refused(Refused),
 }
 
 fn line(value: &impl Serialize) -> Vec<u8> {
@@ -104,6 +117,7 @@ pub(super) struct Life {
     pub(super) created: bool,
     pub(super) start: Option<Start>,
     pub(super) exit: Option<Exit>,
+    pub(super) refused: Vec<Refused>,
     /// When the last line was written.
     pub(super) changed: SystemTime,
 }
@@ -122,6 +136,7 @@ impl Life {
             created: false,
             start: None,
             exit: None,
+            refused: Vec::new(),
             changed: metadata.modified()?,
         };
         for line in text.split(|byte| *byte == b'\n') {
@@ -129,6 +144,7 @@ impl Life {
                 Ok(Line::Created(Created { created })) => life.created = created,
                 Ok(Line::Start(start)) => (life.start, life.exit) = (Some(start), None),
                 Ok(Line::Exit(exit)) => life.exit = Some(exit),
+                Ok(Line::Refused(refused)) => life.refused.push(refused),
                 Err(_) => {}
             }
         }
@@ -151,14 +167,14 @@ fn is_locked(file: &File) -> io::Result<bool> {
 
 /// The open file of the process that runs the guest. The kernel gives the lock back when that process ends, however it ends.
 #[derive(Debug)]
-pub struct Record(File);
+pub struct Record(Arc<File>);
 
 impl Record {
     /// Creates the file, locked.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let file = File::create_new(path)?;
         file.lock()?;
-        Ok(Self(file))
+        Ok(Self(Arc::new(file)))
     }
 
     /// Takes over the file of a container that exists. `None`: another process has it.
@@ -174,25 +190,58 @@ impl Record {
         }
         // One life at a time: what the last one said is not added to for ever.
         file.set_len(0)?;
-        Ok(Some(Self(file)))
+        Ok(Some(Self(Arc::new(file))))
     }
 
     /// Says that the container waits for its first start.
     pub(super) fn created(&mut self) -> io::Result<()> {
-        self.0.write_all(&line(&Created { created: true }))
+        (&*self.0).write_all(&line(&Created { created: true }))
     }
 
     pub(super) fn started(&mut self, start: &Start) -> io::Result<()> {
-        self.0.write_all(&line(start))
+        (&*self.0).write_all(&line(start))
     }
 
     pub(super) fn ended(&mut self, exit: &Exit) -> io::Result<()> {
-        self.0.write_all(&exit.to_line())
+        (&*self.0).write_all(&exit.to_line())
+    }
+
+    /// Returns a handle for whoever is told what the guest is refused.
+    pub fn refusals(&self) -> Refusals {
+        Refusals {
+            file: self.0.clone(),
+        }
     }
 
     /// Returns the file, for a signal handler that must write without allocating.
     pub fn file(&self) -> &File {
         &self.0
+    }
+}
+
+/// Writes down what a guest is refused while it runs.
+#[derive(Clone, Debug)]
+pub struct Refusals {
+    file: Arc<File>,
+}
+
+impl Refusals {
+    /// Longest text that is kept, in bytes of UTF-8: a host name with its port.
+    const LONGEST: usize = 300;
+
+    /// Adds a line. The caller bounds how many.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn add(&self, capability: &Capability) -> io::Result<()> {
+        let mut refused = capability.to_string();
+        let mut end = refused.len().min(Self::LONGEST);
+        while !refused.is_char_boundary(end) {
+            end -= 1;
+        }
+        refused.truncate(end);
+        let class = capability.class().name().to_owned();
+        (&*self.file).write_all(&line(&Refused { class, refused }))
     }
 }
 
@@ -213,6 +262,11 @@ mod tests {
         };
         let exit = Exit::because(134, &"\u{1}ä".repeat(5000));
         record.started(&start).expect("write");
+        let long = Capability::Dns {
+            name: "ä".repeat(1000),
+        };
+        record.refusals().add(&Capability::Stdin).expect("write");
+        record.refusals().add(&long).expect("write");
         record.ended(&exit).expect("write");
         drop(record);
         let life = Life::read(&path).expect("read");
@@ -220,6 +274,13 @@ mod tests {
             (life.running, life.start, life.exit),
             (false, Some(start), Some(exit))
         );
+        let refused: Vec<_> = life
+            .refused
+            .iter()
+            .map(|refused| refused.class.as_str())
+            .collect();
+        assert_eq!(refused, ["stdio", "net.dns"]);
+        assert!(life.refused[1].refused.len() <= Refusals::LONGEST);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
-use super::record::{Life, Start, is_running};
+use super::record::{Life, Refused, Start, is_running};
 use super::sweep::{self, NEW};
 use super::{ContainerConfig, Exit, Id, Name, Record};
 use crate::sys;
@@ -563,6 +563,15 @@ impl Container {
     /// Returns the host directory of the container's log.
     pub fn log_path(&self) -> PathBuf {
         self.dir.join(LOG)
+    }
+
+    /// Returns what the guest was refused while it ran, each thing once, as far as it was kept.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn refused(&self) -> Result<Vec<Refused>, ContainerError> {
+        Ok(self.life()?.map(|life| life.refused).unwrap_or_default())
     }
 
     /// Reads which process runs the container; 0 if that cannot be read. Behind its wall that process cannot change this file.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document::{DocumentError, from_toml};
 use super::net::{ConnectRule, Exposed, Mode, NamePattern};
-use super::{Class, EnvGrant, FsGrant, HostPath, NamePrefix, Policy, SecondWall};
+use super::{Class, EnvGrant, FsGrant, HostPath, Limits, NamePrefix, Policy, SecondWall};
 
 /// What is denied, whoever granted it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +92,8 @@ impl AllowNet {
 pub struct Ceiling {
     /// Must the second wall stand?
     pub second_wall: SecondWall,
+    /// What may be used up at most. Who sets no limit has this one.
+    pub limits: Limits,
     /// What may be granted.
     pub allow: Allow,
     /// What may not, even if it is named above.
@@ -105,6 +107,20 @@ impl Ceiling {
     /// [`DocumentError`], with the line: a ceiling that cannot be read must not be passed over.
     pub fn parse(toml: &[u8]) -> Result<Self, DocumentError> {
         from_toml(toml)
+    }
+
+    /// Sets the limits that nobody has set.
+    pub fn limit(&self, limits: &mut Limits) {
+        let most = &self.limits;
+        limits.memory = limits.memory.or(most.memory);
+        limits.cpus = limits.cpus.or(most.cpus);
+        limits.processes = limits.processes.or(most.processes);
+        limits.timeout = limits.timeout.or(most.timeout);
+        limits.fuel = limits.fuel.or(most.fuel);
+        // Everybody has one of these.
+        if limits.open_files == Limits::DEFAULT_OPEN_FILES {
+            limits.open_files = limits.open_files.min(most.open_files);
+        }
     }
 }
 
@@ -165,6 +181,11 @@ pub fn beyond(policy: &Policy, ceiling: &Ceiling, name: &str) -> Vec<Refusal> {
     if allow.stdin == Some(false) && policy.stdin {
         beyond(Class::Streams, "stdin".to_owned());
     }
+    for (what, is_beyond) in limits_beyond(&policy.limits, &ceiling.limits) {
+        if is_beyond {
+            beyond(Class::Limits, what);
+        }
+    }
     let net = &policy.net;
     if net.mode == Mode::Host && !allow.net.allows_host() {
         beyond(Class::Connect, "--network host".to_owned());
@@ -191,6 +212,34 @@ pub fn beyond(policy: &Policy, ceiling: &Ceiling, name: &str) -> Vec<Refusal> {
         }
     }
     refusals
+}
+
+/// Names each limit that is set, and says whether it is wider than the ceiling's.
+fn limits_beyond(limits: &Limits, most: &Limits) -> impl Iterator<Item = (String, bool)> {
+    fn one<T: PartialOrd + std::fmt::Display>(
+        name: &str,
+        limit: Option<T>,
+        most: Option<T>,
+    ) -> Option<(String, bool)> {
+        let (limit, most) = (limit?, most?);
+        Some((format!("{name} {limit}"), limit > most))
+    }
+    let default = Limits::DEFAULT_OPEN_FILES;
+    let own = |files: u32| (files != default).then_some(files);
+    [
+        one("--memory", limits.memory, most.memory),
+        one("--cpus", limits.cpus, most.cpus),
+        one("--pids-limit", limits.processes, most.processes),
+        one("--timeout", limits.timeout, most.timeout),
+        one("--fuel", limits.fuel, most.fuel),
+        one(
+            "--ulimit nofile",
+            own(limits.open_files),
+            own(most.open_files),
+        ),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn covers(path: &HostPath, grant: &FsGrant) -> bool {
@@ -310,6 +359,18 @@ mod tests {
             &["tcp://10.1.0.0/16:80"],
         ),
         (
+            r#"limits.memory = "1g""#,
+            r#"limits.memory = "2g""#,
+            &["--memory 2g"],
+        ),
+        (r#"limits.memory = "1g""#, r#"limits.memory = "512m""#, &[]),
+        (r#"limits.memory = "1g""#, "", &[]),
+        (
+            "limits.open-files = 100",
+            "limits.open-files = 200",
+            &["--ulimit nofile 200"],
+        ),
+        (
             r#"allow.net.dns = ["*.example"]"#,
             r#"net.dns = ["a.example", "*"]"#,
             &["*"],
@@ -341,6 +402,16 @@ mod tests {
                 .collect();
             assert_eq!(got, want, "{ceiling:?} {text}");
         }
+    }
+
+    #[test]
+    fn who_sets_no_limit_has_the_hosts() {
+        let ceiling =
+            Ceiling::parse(b"limits.memory = \"1g\"\nlimits.open-files = 100").expect("a ceiling");
+        let mut limits = policy("limits.timeout = \"5s\"").limits;
+        ceiling.limit(&mut limits);
+        let want = policy("[limits]\nmemory = \"1g\"\ntimeout = \"5s\"\nopen-files = 100").limits;
+        assert_eq!(limits, want);
     }
 
     #[test]

@@ -15,6 +15,8 @@
 //! | [`net`] | connecting, looking up names, listening |
 //! | `observer`, [`record`] | who is told what a guest used and was refused |
 //! | [`quantity`] | sizes, shares of a processor and lengths of time, as people write them |
+//! | [`report`] | what enforces each class of grants at a start |
+//! | [`resolve`] | what becomes of each thing that is asked for or imported |
 //! | [`request`] | what an image asks for, and what an upgrade asks for anew |
 
 mod capability;
@@ -28,7 +30,9 @@ pub mod net;
 mod observer;
 pub mod quantity;
 pub mod record;
+pub mod report;
 pub mod request;
+pub mod resolve;
 
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +110,9 @@ pub struct Policy {
     /// Must the second wall stand?
     #[serde(skip_serializing_if = "is_default")]
     pub second_wall: SecondWall,
+    /// Was a second wall that is required left out where the host has none, because the user said so?
+    #[serde(skip_serializing_if = "is_default")]
+    pub degraded: bool,
     /// What is denied, whoever granted it.
     #[serde(skip_serializing_if = "is_default")]
     pub deny: Deny,

@@ -7,7 +7,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::net::Publish;
-use super::{Capability, Class, FsAccess, FsGrant, Observer, Policy};
+use super::{Capability, Class, FsGrant, Observer, Policy};
 
 /// Different capabilities that are kept of a guest. One that asks for more is looking for holes, and no policy is made of it.
 const MOST: usize = 1000;
@@ -33,7 +33,7 @@ struct Seen {
 }
 
 impl Recorder {
-    /// Starts with the variables and the input that were granted: the guest has them whether it looks or not.
+    /// Starts with the mounts, the variables and the input that were granted: they are handed over, whether the guest looks or not.
     ///
     /// # Errors
     /// What the system says of the file.
@@ -129,25 +129,10 @@ impl Recorder {
         })
     }
 
-    /// The mounts that were used, and the places where one is missing.
+    /// The mounts, and the places where one is missing.
     fn files(&self, seen: &Seen) -> impl Iterator<Item = (String, bool)> {
         let mut grants = Vec::new();
         for grant in &self.granted {
-            let path = grant.target.clone();
-            let access = if seen
-                .used
-                .contains(&Capability::Write { path: path.clone() })
-            {
-                FsAccess::ReadWrite
-            } else if seen.used.contains(&Capability::Read { path }) {
-                FsAccess::ReadOnly
-            } else {
-                continue;
-            };
-            let grant = FsGrant {
-                access,
-                ..grant.clone()
-            };
             grants.push((grant.to_string(), true));
         }
         for capability in &seen.refused {
@@ -236,19 +221,15 @@ mod tests {
 
     #[test]
     fn what_was_used_is_a_policy_and_what_was_refused_a_comment() {
-        let (recorder, file) = recorder(
-            "fs = [\"/a:/data\", \"/b:/unused\", \"/c:/out\"]\nenv = [\"TOKEN=secret\"]\nstdin = true",
-        );
-        let read_data = Capability::Read {
-            path: path("/data"),
-        };
-        recorder.used(&read_data);
-        recorder.used(&read_data);
-        recorder.used(&Capability::Write { path: path("/out") });
+        let (recorder, file) =
+            recorder("fs = [\"/a:/data:ro\"]\nenv = [\"TOKEN=secret\"]\nstdin = true");
         recorder.refused(&Capability::Write {
             path: path("/etc/\"x\u{1b}"),
         });
-        let want = "fs = [\"/a:/data:ro\", \"/c:/out\"]\nenv = [\"TOKEN\"]\nstdin = true";
+        recorder.refused(&Capability::Write {
+            path: path("/data/x"),
+        });
+        let want = "fs = [\"/a:/data:ro\"]\nenv = [\"TOKEN\"]\nstdin = true";
         assert_eq!(
             read(file.path()),
             Policy::parse(want.as_bytes()).expect(want)
@@ -264,11 +245,6 @@ mod tests {
             Policy::parse(edited.as_bytes()).expect("edited").fs.len(),
             3
         );
-        // The grant gets longer, the file shorter.
-        recorder.used(&Capability::Write {
-            path: path("/data"),
-        });
-        assert_eq!(read(file.path()).fs[0].to_string(), "/a:/data");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::node::FileKind;
 use super::place::{Body, Place};
 use super::upper::{Guard, Upper, is_reserved};
 use super::walk::{Follow, check_path};
+use crate::policy::Observer;
 
 /// A guest's whole file system. Cheap to clone; clones are the same file system.
 ///
@@ -46,6 +47,7 @@ pub(super) struct Fs {
     pub(super) read_only: bool,
     pub(super) mounts: Mounts,
     pub(super) lower_handles: LowerHandles,
+    pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
 impl fmt::Debug for Fs {
@@ -91,6 +93,7 @@ pub struct GuestFsBuilder {
     limit: Option<u64>,
     read_only: bool,
     mounts: Vec<(String, MountSource, Access)>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl GuestFs {
@@ -102,6 +105,7 @@ impl GuestFs {
             limit: None,
             read_only: false,
             mounts: Vec::new(),
+            observer: None,
         }
     }
 
@@ -139,6 +143,13 @@ impl GuestFsBuilder {
         self
     }
 
+    /// Tells somebody which files the guest was kept from changing.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Shows a host directory or file at an absolute guest path, which need not exist. Symlinks on the way there are
     /// followed inside the guest's tree, as Docker does.
     #[must_use]
@@ -164,6 +175,7 @@ impl GuestFsBuilder {
             read_only: self.read_only,
             mounts: Mounts::default(),
             lower_handles: LowerHandles::default(),
+            observer: self.observer,
         };
         let mut mounts = self.mounts;
         // An outer mount comes before those in it, whatever the order of the flags.

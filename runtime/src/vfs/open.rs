@@ -17,6 +17,7 @@ use super::own_file::OwnFile;
 use super::place::{Body, Entry, Place};
 use super::quota::ENTRY_COST;
 use super::walk::{Follow, Found};
+use crate::policy::Capability;
 
 /// Refuses the path of a directory that no handle should keep.
 fn bounded(path: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
@@ -42,11 +43,32 @@ impl Fs {
             return Ok(node);
         }
         for _ in 0..MAX_RACES {
-            if let Some(node) = self.try_open(handle, path, options)? {
-                return Ok(node);
+            match self.try_open(handle, path, options) {
+                Ok(Some(node)) => return Ok(node),
+                Ok(None) => {}
+                Err(errno) => {
+                    if errno == Errno::ReadOnly {
+                        self.tell_refused(handle, path);
+                    }
+                    return Err(errno);
+                }
             }
         }
         Err(Errno::Again)
+    }
+
+    /// Tells who wants to know that a file may not be changed.
+    fn tell_refused(&self, handle: &Handle, path: &[u8]) {
+        let Some(observer) = &self.observer else {
+            return;
+        };
+        let mut whole = Vec::new();
+        for name in handle.path.iter().map(Vec::as_slice).chain([path]) {
+            whole.push(b'/');
+            whole.extend_from_slice(name);
+        }
+        let path = String::from_utf8_lossy(&whole).into_owned();
+        observer.refused(&Capability::Write { path });
     }
 
     /// `None` when names changed meanwhile.

@@ -86,11 +86,11 @@ fn what_can_not_be_run_is_refused_by_name() {
         refusal(
             "(module (import \"env\" \"memory\" (memory 1)) (import \"env\" \"abort\" (func)) (func (export \"_start\")))"
         ),
-        "program \"/program.wasm\" imports what no WASI host has: \"env\" \"memory\", \"env\" \"abort\""
+        "program \"/program.wasm\" imports what no WASI host has: \"env.memory\", \"env.abort\""
     );
     assert_eq!(
         refusal(
-            "(module (import \"wasi_snapshot_preview1\" \"fd_sing\" (func)) (func (export \"_start\")))"
+            "(module (import \"wasi_snapshot_preview1.fd_sing\" (func)) (func (export \"_start\")))"
         ),
         "program \"/program.wasm\" imports what no WASI host has: \"wasi_snapshot_preview1\" \"fd_sing\""
     );

@@ -52,6 +52,6 @@ fn sock_accept_came_later() {
     let ran = World::new().run(guest.wat(), |_| {});
     assert_eq!(
         ran.refusal(),
-        "program \"/program.wasm\" imports what no WASI host has: \"wasi_unstable\" \"sock_accept\""
+        "program \"/program.wasm\" imports what no WASI host has: \"wasi_unstable.sock_accept\""
     );
 }

@@ -7,6 +7,7 @@ pub(super) mod limits;
 pub(super) mod mount;
 mod mount_list;
 pub(super) mod network;
+pub(super) mod policy;
 pub(super) mod prune;
 pub(super) mod storage;
 mod tmpfs;

@@ -1,5 +1,7 @@
 //! `coracle create`
 
+use std::ops::ControlFlow;
+
 use super::super::error::Failure;
 use super::super::{Exit, ui};
 use super::{printing, run};
@@ -15,7 +17,15 @@ pub(in super::super) struct Args {
 }
 
 pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure> {
-    let ready = run::make_ready(engine, args.container)?;
+    if args.container.records() {
+        return Err(Failure::usage(
+            "--record has no meaning here: it is the process that runs the program which writes the file",
+        ));
+    }
+    let ready = match run::make_ready(engine, args.container)? {
+        ControlFlow::Continue(ready) => ready,
+        ControlFlow::Break(exit) => return Ok(exit),
+    };
     let container = engine.create(&ready.prepared)?;
     if let Some(file) = ready.cidfile {
         file.write(container.config.id.as_str())?;

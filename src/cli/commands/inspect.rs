@@ -80,7 +80,8 @@ fn find(engine: &Engine, name: &str, kind: Option<Kind>) -> Result<serde_json::V
         match engine.find_container(name) {
             Ok(summary) => {
                 let walls = summary.container.walls().map_err(Error::from)?;
-                return Ok(inspection::container(&summary, &walls));
+                let refused = summary.container.refused().map_err(Error::from)?;
+                return Ok(inspection::container(&summary, &walls, &refused));
             }
             Err(Error::Container(NotFound { .. })) if kind.is_none() => {}
             Err(error) => return Err(error.into()),

@@ -11,6 +11,7 @@ pub(super) mod import;
 pub(super) mod inspect;
 pub(super) mod load;
 pub(super) mod logs;
+pub(super) mod policy;
 mod pruned;
 pub(super) mod ps;
 pub(super) mod pull;

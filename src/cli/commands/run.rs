@@ -1,5 +1,6 @@
 //! `coracle run`
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use coracle_packager::digest::Digest;
@@ -7,11 +8,11 @@ use coracle_packager::image::Image;
 use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
 
-use super::super::args::{env, labels, life, limits, network, storage};
+use super::super::args::{env, labels, life, limits, network, policy, storage};
 use super::super::error::Failure;
-use super::super::{Exit, ui};
+use super::super::{Exit, explanation, request, ui};
 use super::{printing, start};
-use crate::engine::{self, Engine, Prepared, RunContainer};
+use crate::engine::{self, Engine, PolicyRequest, Prepared, RunContainer};
 
 /// Run a program in a new container
 ///
@@ -52,6 +53,8 @@ pub(in super::super) struct Args {
     limits: limits::LimitArgs,
     #[command(flatten)]
     storage: storage::StorageArgs,
+    #[command(flatten)]
+    policy: policy::Flags,
     /// Choose the image's entry for this platform
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
@@ -85,9 +88,19 @@ enum Pull {
     Never,
 }
 
+impl Args {
+    /// Is what the guest uses to be written down?
+    pub(super) fn records(&self) -> bool {
+        self.policy.records()
+    }
+}
+
 pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure> {
     let detach = args.detach;
-    let ready = make_ready(engine, args)?;
+    let ready = match make_ready(engine, args)? {
+        ControlFlow::Continue(ready) => ready,
+        ControlFlow::Break(exit) => return Ok(exit),
+    };
     if detach {
         let container = engine.create(&ready.prepared)?;
         let id = container.config.id.clone();
@@ -126,8 +139,9 @@ pub(super) struct Ready {
     stale: Option<Digest>,
 }
 
-/// Checks all that was typed, sees to it that the image is here and compiled, and opens what the container needs.
-pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<Ready, Failure> {
+/// Checks all that was typed, sees to it that the image is here and compiled, and opens what the container needs. Breaks off where
+/// an explanation was all that was asked for.
+pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<ControlFlow<Exit, Ready>, Failure> {
     let (image, arguments) = args
         .command
         .split_first()
@@ -137,6 +151,12 @@ pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<Ready, Failure> 
             "--interactive has no meaning with --detach: a program in the background has no standard input yet",
         )
         .with_hint("run it in the foreground, or leave out --interactive"));
+    }
+    if args.detach && args.policy.records() {
+        return Err(Failure::usage(
+            "--record has no meaning with --detach: it is this process that writes the file",
+        )
+        .with_hint("run it in the foreground"));
     }
     // All that was typed is checked before anything is built, pulled or created.
     let name = args.name.as_deref().map(str::parse).transpose()?;
@@ -159,40 +179,58 @@ pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<Ready, Failure> 
         )));
     }
     let life = args.life.resolve()?;
+    let granted = args.policy.read()?;
     let found = find(engine, image, platform.as_ref(), args.quiet, args.pull)?;
-    let prepared = engine.prepare(
+    let mut container = RunContainer {
+        image: found.name,
+        name,
+        entrypoint: args.entrypoint,
+        args: arguments.to_vec(),
+        invoke: args.invoke,
+        env,
+        cwd: args.workdir,
+        mounts,
+        labels,
+        open_stdin: args.interactive,
+        tty: life.tty,
+        log: life.log,
+        stop_signal: life.stop_signal,
+        stop_timeout: life.stop_timeout,
+        auto_remove: args.rm,
+        read_only: args.read_only,
+        network,
+        limits,
+        farewell: Some(ui::error_line),
+        storage_limit,
+        policy: PolicyRequest::default(),
+    };
+    args.policy.apply(granted, &mut container)?;
+    request::consider(
+        engine,
+        &args.policy,
         &found.image,
-        RunContainer {
-            image: found.name,
-            name,
-            entrypoint: args.entrypoint,
-            args: arguments.to_vec(),
-            invoke: args.invoke,
-            env,
-            cwd: args.workdir,
-            mounts,
-            labels,
-            open_stdin: args.interactive,
-            tty: life.tty,
-            log: life.log,
-            stop_signal: life.stop_signal,
-            stop_timeout: life.stop_timeout,
-            auto_remove: args.rm,
-            read_only: args.read_only,
-            network,
-            limits,
-            farewell: Some(ui::error_line),
-            storage_limit,
-        },
+        found.repository.as_deref(),
+        &mut container,
     )?;
+    if args.policy.explain {
+        let explanation = engine.explain(&found.image, container)?;
+        explanation::print(&explanation).map_err(printing)?;
+        return Ok(ControlFlow::Break(if explanation.would_run() {
+            Exit::Success
+        } else {
+            Exit::Engine
+        }));
+    }
+    container.policy.record = args.policy.open_record()?;
+    let prepared = engine.prepare(&found.image, container)?;
     let stale = (found.fetched || prepared.compiled)
         .then(|| found.image.digest())
         .transpose()?;
-    Ok(Ready {
+    Ok(ControlFlow::Continue(Ready {
         prepared,
         cidfile: life.cidfile,
         stale,
-    })
+    }))
 }
 
 /// The manifest that an earlier process of this same command has made ready.
@@ -204,6 +242,8 @@ struct Found {
     image: Image,
     /// Was it built or pulled just now?
     fetched: bool,
+    /// The name that upgrades of it have as well; none for what was built from a folder here.
+    repository: Option<String>,
 }
 
 /// Finds the image: a folder is built, a name that is not here is pulled.
@@ -228,6 +268,8 @@ fn find(
             name,
             image: engine.open_manifest(&digest)?,
             fetched: false,
+            // The earlier process has looked at what it asks for.
+            repository: None,
         });
     }
     if let Some(folder) = folder {
@@ -236,6 +278,7 @@ fn find(
             name,
             image: built.image,
             fetched: true,
+            repository: None,
         });
     }
     match engine.find_image(&name) {
@@ -245,6 +288,7 @@ fn find(
                 name,
                 image,
                 fetched: false,
+                repository: found.name.as_ref().map(Reference::familiar_name),
             })
         }
         Ok(_) | Err(engine::Error::NoSuchImage { .. }) if pull != Pull::Never => {
@@ -265,6 +309,7 @@ fn find(
                 name,
                 image: pulled.image,
                 fetched: true,
+                repository: Some(reference.familiar_name()),
             })
         }
         Ok(_) => Err(Failure::usage("an image is either pulled or not")),

@@ -117,6 +117,14 @@ pub enum RunError {
         /// Each missing import; of very many, the first.
         imports: Vec<String>,
     },
+    /// The program imports what the policy denies.
+    #[error("program \"{path}\" imports \"{import}\", which is denied")]
+    DeniedImport {
+        /// Its path in the guest.
+        path: String,
+        /// The import.
+        import: String,
+    },
     /// The program is a library: there is nothing to start.
     #[error("program \"{path}\" is not a command: it has no \"{entry}\" to start it by; {hint}")]
     NotACommand {

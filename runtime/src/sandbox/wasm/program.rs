@@ -1,7 +1,10 @@
 //! Telling modules and components apart.
 
 use wasmtime::Module;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, Linker};
+
+use super::bind::{p1, p2};
+use crate::policy::NamePrefix;
 
 /// Largest WebAssembly file that is compiled, in bytes. The largest real program we met has 99 MB; compiling takes many
 /// times the file's size in memory.
@@ -36,6 +39,42 @@ pub enum Program {
 }
 
 impl Program {
+    /// Returns the names of what it imports: interfaces of a component, `module.function` of a module.
+    pub fn imports(&self) -> Vec<String> {
+        match self {
+            Self::Module(module) => module
+                .imports()
+                .map(|import| format!("{}.{}", import.module(), import.name()))
+                .collect(),
+            Self::Component(component) => component
+                .component_type()
+                .imports(component.engine())
+                .map(|(name, _)| name.to_owned())
+                .collect(),
+        }
+    }
+
+    /// Returns those of its imports that this host does not have.
+    pub fn unknown_imports(&self) -> Vec<String> {
+        match self {
+            Self::Module(module) => p1::missing(module),
+            Self::Component(component) => {
+                let engine = component.engine();
+                // What cannot be linked for another reason is told when it is.
+                p2::link(&mut Linker::new(engine), engine, component).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Returns the first import that is denied, if one is.
+    pub(super) fn denied_import(&self, denied: &[NamePrefix]) -> Option<String> {
+        if denied.is_empty() {
+            return None;
+        }
+        let is_denied = |import: &String| denied.iter().any(|name| name.matches_interface(import));
+        self.imports().into_iter().find(is_denied)
+    }
+
     /// Returns what it is.
     pub fn kind(&self) -> WasmKind {
         match self {

@@ -76,6 +76,12 @@ where
 {
     check(spec)?;
     let program = load(engine, &fs, spec)?;
+    if let Some(import) = program.denied_import(&spec.deny_interfaces) {
+        return Err(RunError::DeniedImport {
+            path: spec.program.clone(),
+            import,
+        });
+    }
     let preopens = preopens(&fs, &spec.cwd).map_err(|source| RunError::WorkingDirectory {
         path: spec.cwd.clone(),
         source,
@@ -423,10 +429,12 @@ impl Job<'_> {
         }
     }
 
-    pub(super) fn refuse(&self, mut missing: Vec<String>) -> Result<(), RunError> {
+    pub(super) fn refuse(&self, missing: Vec<String>) -> Result<(), RunError> {
         if missing.is_empty() {
             return Ok(());
         }
+        let quoted = missing.iter().map(|import| format!("\"{import}\""));
+        let mut missing: Vec<String> = quoted.collect();
         let more = missing.len().saturating_sub(NAMED_IMPORTS);
         if more > 0 {
             missing.truncate(NAMED_IMPORTS);

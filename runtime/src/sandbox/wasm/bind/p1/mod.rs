@@ -114,12 +114,12 @@ impl Guest {
     }
 }
 
-/// Returns what the module imports and nobody here has, as `module.name`.
+/// Returns what the module imports and nobody here has, as `module.function`.
 pub(in super::super) fn missing(module: &Module) -> Vec<String> {
     module
         .imports()
         .filter(|import| import.ty().func().is_none() || !has(import.module(), import.name()))
-        .map(|import| format!("\"{}\" \"{}\"", import.module(), import.name()))
+        .map(|import| format!("{}.{}", import.module(), import.name()))
         .collect()
 }
 

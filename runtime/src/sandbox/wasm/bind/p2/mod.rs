@@ -159,7 +159,7 @@ pub(in super::super) fn link(
             _ => false,
         };
         if !defined {
-            missing.push(format!("\"{name}\""));
+            missing.push(name.to_owned());
         }
     }
     Ok(missing)
