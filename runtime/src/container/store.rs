@@ -377,7 +377,8 @@ impl ContainerStore {
                 // Whoever cannot remove it, such as another user, still does not see it.
                 drop(self.discard(&container.dir, Some(&container.config.name)));
             }
-            !ended
+            // Removed by another process while we asked: without its files it looks as if it had never run.
+            !ended && container.dir.exists()
         });
         found.sort_by(|a, b| {
             b.config
