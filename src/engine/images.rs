@@ -1,8 +1,6 @@
 //! Images: find, list, name, remove, fetch and send.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use coracle_packager::digest::Digest;
 use coracle_packager::image::select::Selection;
@@ -10,21 +8,12 @@ use coracle_packager::image::{Descriptor, Document, Image, Shape};
 use coracle_packager::layer::{LayerStore, Rootfs, chain_id};
 use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
-use coracle_packager::registry::{Client, ClientOptions, CredentialSource, Pushed, TransferEvent};
+use coracle_packager::registry::{Pushed, TransferEvent};
 use coracle_packager::store::StoredImage;
 
 use super::disk::bytes_in;
-use super::{Engine, Error, now};
-
-/// How registries are spoken to.
-pub struct Registries {
-    /// Where user names and passwords come from.
-    pub credentials: Arc<dyn CredentialSource>,
-    /// Registries, as `host[:port]`, that are spoken to without TLS. Loopback addresses always may.
-    pub insecure: Vec<String>,
-    /// Certificates (PEM) that are trusted beside the system's.
-    pub extra_roots: Vec<Vec<u8>>,
-}
+use super::registries::runtime;
+use super::{Engine, Error, Registries, now};
 
 /// One line of a list of images.
 #[derive(Clone, Debug)]
@@ -418,7 +407,7 @@ impl Engine {
     ) -> Result<PulledImage, Error> {
         let _leases = (self.store.lease()?, self.layers.lease()?);
         let before = self.store.resolve(reference)?;
-        let client = client(registries);
+        let client = registries.client();
         let runtime = runtime()?;
         let pulled = self.pack_ahead(progress, |progress| {
             runtime.block_on(client.pull(reference, &self.store, wanted, &self.host, progress))
@@ -440,6 +429,18 @@ impl Engine {
         })
     }
 
+    /// Returns what a name refers to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchImage`], or what the store says.
+    pub fn has_image(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        let descriptor = self.store.resolve(reference)?;
+        descriptor.ok_or_else(|| Error::NoSuchImage {
+            text: reference.familiar(),
+        })
+    }
+
     /// Sends an image to the registry that its name says.
     ///
     /// # Errors
@@ -452,11 +453,8 @@ impl Engine {
         progress: &(dyn Fn(TransferEvent) + Sync),
     ) -> Result<Pushed, Error> {
         let _lease = self.store.lease()?;
-        let descriptor = self.store.resolve(reference)?;
-        let descriptor = descriptor.ok_or_else(|| Error::NoSuchImage {
-            text: reference.familiar(),
-        })?;
-        let client = client(registries);
+        let descriptor = self.has_image(reference)?;
+        let client = registries.client();
         Ok(runtime()?.block_on(client.push(reference, &descriptor, &self.store, progress))?)
     }
 }
@@ -482,27 +480,4 @@ impl Needed {
         self.chains.push(chain_id(&image.config.rootfs.diff_ids));
         self.diff_ids.extend(image.config.rootfs.diff_ids);
     }
-}
-
-fn client(registries: &Registries) -> Client {
-    // An error means that one is installed, by an earlier exchange or by who embeds this library.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    Client::new(ClientOptions {
-        credentials: Arc::clone(&registries.credentials),
-        insecure: registries.insecure.clone(),
-        extra_roots: registries.extra_roots.clone(),
-        user_agent: concat!("coracle/", env!("CARGO_PKG_VERSION")).to_owned(),
-    })
-}
-
-/// Makes the runtime for one exchange with a registry; all of it runs on this thread.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| Error::File {
-            doing: "opening the event queue",
-            path: PathBuf::new(),
-            source,
-        })
 }

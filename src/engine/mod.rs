@@ -30,6 +30,7 @@ mod names;
 mod network;
 mod policy;
 mod prune;
+mod registries;
 mod replace;
 mod run;
 mod spec;
@@ -55,12 +56,14 @@ pub use export::ExportTo;
 pub use history::HistoryStep;
 pub use images::{
     ImageSummary, InspectedImage, ListedImage, PulledImage, Registries, RemovedImage,
+    ImageSummary, InspectedImage, ListedImage, PulledImage, RemovedImage, RemovedImages,
 };
 pub use import::ImportImage;
 pub use lifecycle::{Exec, is_paused};
 pub use network::NetworkRequest;
 pub use policy::{Explanation, NamedCeiling, PolicyRequest, Requested, request};
 pub use prune::{PruneFilter, PruneImages, Pruned};
+pub use registries::Registries;
 pub use run::{Prepared, RunContainer};
 
 /// One data directory, and what can be done with it.

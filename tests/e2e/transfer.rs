@@ -138,7 +138,7 @@ fn a_password_is_asked_for_and_taken_from_dockers_config() {
 
     let message = world.refused(&["push", &name]);
     assert!(message.contains(&registry.host()), "{message}");
-    assert!(message.contains("config.json"), "{message}");
+    assert!(message.contains("coracle login"), "{message}");
 
     world.log_in(&registry.host(), "alice", "wrong one");
     let message = world.refused(&["push", &name]);

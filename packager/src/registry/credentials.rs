@@ -1,5 +1,6 @@
 //! Credentials, and where they come from.
 
+use super::helper::HelperError;
 use super::secret::Secret;
 
 /// The registry name of Docker Hub in references.
@@ -17,6 +18,8 @@ pub enum Credential {
     },
     /// A token that the registry itself accepts.
     Bearer(Secret),
+    /// A token that the registry's token server gives others for: OAuth 2's refresh token.
+    Identity(Secret),
 }
 
 /// Gives credentials for registries.
@@ -76,29 +79,45 @@ pub enum CredentialError {
         /// What is wrong.
         problem: &'static str,
     },
-    /// The credential is kept by a helper program.
-    #[error(
-        "the credential for \"{registry}\" is kept by the helper \"docker-credential-{helper}\", and credential helpers are not supported yet"
-    )]
+    /// The credential is kept by a helper program, which does not give it.
+    #[error("the credential for \"{registry}\" is kept by a helper")]
     Helper {
         /// The registry.
         registry: String,
-        /// The helper's name.
-        helper: String,
-    },
-    /// The credential is an identity token.
-    #[error(
-        "the credential for \"{registry}\" is an identity token, and identity tokens are not supported yet"
-    )]
-    IdentityToken {
-        /// The registry.
-        registry: String,
+        /// What happened.
+        source: HelperError,
     },
 }
 
 impl CredentialError {
     /// May anonymous access be tried before this counts? A public image needs no credential.
     pub fn can_wait(&self) -> bool {
-        matches!(self, Self::Helper { .. } | Self::IdentityToken { .. })
+        matches!(self, Self::Helper { .. })
+    }
+}
+
+/// Several sources: the first that has a credential gives it.
+#[derive(Default)]
+pub struct FirstOf(pub Vec<Box<dyn CredentialSource>>);
+
+impl CredentialSource for FirstOf {
+    fn get(&self, registry: &str) -> Result<Option<Credential>, CredentialError> {
+        self.get_for_repository(registry, "")
+    }
+
+    fn get_for_repository(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> Result<Option<Credential>, CredentialError> {
+        let mut waiting = None;
+        for source in &self.0 {
+            match source.get_for_repository(registry, repository) {
+                Ok(None) => {}
+                Err(error) if error.can_wait() => waiting = waiting.or(Some(error)),
+                found => return found,
+            }
+        }
+        waiting.map_or(Ok(None), Err)
     }
 }

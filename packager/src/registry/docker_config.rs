@@ -8,18 +8,20 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::credentials::{Credential, CredentialError, CredentialSource, HUB};
+use super::helper::Helper;
 use super::secret::Secret;
 
 /// Docker's key for Docker Hub in `auths`, kept from the first version of its API.
-const HUB_KEY: &str = "https://index.docker.io/v1/";
+pub(super) const HUB_KEY: &str = "https://index.docker.io/v1/";
 /// Other names under which Docker Hub's registry is known.
 const HUB_ALIASES: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
 
 /// Docker's `config.json`, or Podman's `auth.json`, as far as it is about credentials.
 ///
 /// Keys of `auths` are hosts, hosts with a path (Podman), or URLs (`https://index.docker.io/v1/`, old Docker). The most
-/// specific key that fits wins; between equal ones a plain host wins over a URL. An entry in `auths` is used before a
-/// helper is looked for, because helpers are not run. The default is the file of someone who never logged in.
+/// specific key that fits wins; between equal ones a plain host wins over a URL. As with Docker, a helper for the registry
+/// (`credHelpers`) is asked first, then the one for all (`credsStore`), and what they do not have is looked for in `auths`.
+/// The default is the file of someone who never logged in.
 #[derive(Clone, Default)]
 pub struct DockerConfig {
     config: File,
@@ -86,40 +88,45 @@ impl DockerConfig {
         registry: &str,
         repository: &str,
     ) -> Result<Option<Credential>, CredentialError> {
-        let entry = self.entry(registry, repository);
-        if let Some((key, entry)) = entry
-            && let Some(credential) = self.of_entry(registry, key, entry)?
+        let mut unusable = None;
+        if let Some(name) = self.helper(registry, repository) {
+            let found = Helper::new(name).and_then(|helper| helper.get(&server(registry)));
+            match found {
+                Ok(Some(credential)) => return Ok(Some(credential)),
+                Ok(None) => {}
+                Err(source) => {
+                    unusable = Some(CredentialError::Helper {
+                        registry: registry.to_owned(),
+                        source,
+                    });
+                }
+            }
+        }
+        if let Some((key, entry)) = self.entry(registry, repository)
+            && let Some(credential) = Self::of_entry(key, entry)?
         {
             return Ok(Some(credential));
         }
-        let named = self
-            .config
-            .cred_helpers
-            .iter()
-            .find(|(key, _)| rank(key, registry, repository).is_some())
-            .map(|(_, helper)| helper);
-        // `docker login` with a store leaves an empty entry as a trace; without one nobody has logged in.
-        let stored = self.config.creds_store.as_ref().filter(|_| entry.is_some());
-        match named.or(stored).filter(|helper| !helper.is_empty()) {
-            Some(helper) => Err(CredentialError::Helper {
-                registry: registry.to_owned(),
-                helper: helper.clone(),
-            }),
-            None => Ok(None),
-        }
+        unusable.map_or(Ok(None), Err)
     }
 
-    fn of_entry(
-        &self,
-        registry: &str,
-        key: &str,
-        entry: &Entry,
-    ) -> Result<Option<Credential>, CredentialError> {
+    /// Returns the name of the helper that keeps a registry's credential.
+    pub(super) fn helper(&self, registry: &str, repository: &str) -> Option<&str> {
+        let named = self.config.cred_helpers.iter();
+        let named = named
+            .filter_map(|(key, helper)| Some((rank(key, registry, repository)?, helper)))
+            .max_by_key(|(rank, _)| *rank)
+            .map(|(_, helper)| helper);
+        named
+            .or(self.config.creds_store.as_ref())
+            .map(String::as_str)
+            .filter(|helper| !helper.is_empty())
+    }
+
+    fn of_entry(key: &str, entry: &Entry) -> Result<Option<Credential>, CredentialError> {
         let filled = |text: &Option<String>| text.as_ref().filter(|text| !text.is_empty()).cloned();
-        if filled(&entry.identitytoken).is_some() {
-            return Err(CredentialError::IdentityToken {
-                registry: registry.to_owned(),
-            });
+        if let Some(token) = filled(&entry.identitytoken) {
+            return Ok(Some(Credential::Identity(Secret::new(token))));
         }
         if let Some(token) = filled(&entry.registrytoken) {
             return Ok(Some(Credential::Bearer(Secret::new(token))));
@@ -200,6 +207,20 @@ fn rank(key: &str, registry: &str, repository: &str) -> Option<(usize, bool)> {
         .strip_prefix(path)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     fits.then_some((path.len(), true))
+}
+
+/// Returns what a registry is called among helpers.
+pub(super) fn server(registry: &str) -> String {
+    if canonical(registry) == HUB {
+        HUB_KEY.to_owned()
+    } else {
+        registry.to_owned()
+    }
+}
+
+/// Does a key of `auths` stand for this registry as a whole?
+pub(super) fn is_key_of(key: &str, registry: &str) -> bool {
+    rank(key, registry, "").is_some()
 }
 
 /// Returns the one name of a host, in lower case.
@@ -298,33 +319,34 @@ mod tests {
     }
 
     #[test]
-    fn helpers_and_identity_tokens_are_named_and_can_wait() {
+    fn identity_tokens_come_before_the_user_beside_them() {
+        // As Azure's `az acr login` writes it: a user of zeros without a password.
+        let config =
+            config(r#"{"auths":{"acr.example":{"auth":"MDA6","identitytoken":"tok-secret"}}}"#);
+        let found = config.get("acr.example");
+        assert_eq!(
+            found,
+            Ok(Some(Credential::Identity(Secret::new("tok-secret"))))
+        );
+        assert!(!format!("{found:?}").contains("tok-secret"));
+    }
+
+    #[test]
+    fn a_helper_that_is_not_there_is_named_and_can_wait() {
         let config = config(
-            r#"{"auths":{"https://index.docker.io/v1/":{},"acr.example":{"auth":"MDA6","identitytoken":"tok-secret"},
-                "both.example":{"username":"u","password":"p"}},
-                "credsStore":"desktop","credHelpers":{"ecr.example":"ecr-login","both.example":"x"}}"#,
+            r#"{"auths":{"both.example":{"username":"u","password":"p"}},
+                "credsStore":"coracle-test-none","credHelpers":{"ecr.example":"coracle-test-ecr","bad.example":"../x"}}"#,
         );
         for (registry, word) in [
-            ("docker.io", "docker-credential-desktop"),
-            ("ecr.example", "docker-credential-ecr-login"),
-            ("acr.example", "identity token"),
+            ("docker.io", "docker-credential-coracle-test-none"),
+            ("ecr.example", "docker-credential-coracle-test-ecr"),
+            ("bad.example", "../x"),
         ] {
-            let error = config.get(registry).expect_err("not supported");
+            let error = config.get(registry).expect_err("not there");
             assert!(error.can_wait());
-            let text = error.to_string();
-            assert!(
-                text.contains(word)
-                    && text.contains(registry)
-                    && text.contains("not supported yet"),
-                "{text}"
-            );
-            assert!(!format!("{text}{error:?}").contains("tok-secret"));
+            let text = crate::registry::redact::chain(&error);
+            assert!(text.contains(word) && text.contains(registry), "{text}");
         }
-        assert_eq!(
-            config.get("public.example"),
-            Ok(None),
-            "nobody logged in there"
-        );
         assert_eq!(config.get("both.example"), Ok(basic("u", "p")));
     }
 

@@ -1,18 +1,19 @@
 //! One blob from a registry into the store.
 
 use std::convert::Infallible;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
-use oci_client::client::BlobResponse;
+use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::{Method, Response, StatusCode};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::endpoint::Ask;
 use super::error::{Cause, RegistryError, Step};
 use super::event::{BlobKind, Progress, TransferEvent};
-use super::redact;
-use super::session::Session;
+use super::repository::Repository;
+use super::{answer, redact};
 use crate::digest::Digest;
 use crate::store::{Store, StoreError};
 
@@ -54,7 +55,7 @@ pub(super) struct Wanted {
 
 /// Fetches a blob, unless the store has it. Returns whether it was fetched.
 pub(super) async fn fetch(
-    session: &Session,
+    from: &Repository,
     store: &Store,
     writers: &Writers,
     wanted: &Wanted,
@@ -64,7 +65,7 @@ pub(super) async fn fetch(
     let step = || Step::Blob(wanted.digest.clone());
     if store
         .has_blob(&digest, size)
-        .map_err(|error| session.fail(Step::Store, error.into()))?
+        .map_err(|error| from.fail(Step::Store, error.into()))?
     {
         progress(TransferEvent::Skipped { digest });
         return Ok(false);
@@ -75,17 +76,16 @@ pub(super) async fn fetch(
         kind,
     });
     let mut download = Download {
-        session,
+        from,
         wanted,
         progress,
         received: 0,
         sink: Sink::open(store, writers, &digest, size),
     };
-    let mut attempts = session.attempts();
+    let mut attempts = from.attempts();
     let mut proved = 0;
     loop {
-        let (http, _, generation) = session.now();
-        let cause = match download.receive(&http).await {
+        let cause = match download.receive().await {
             Ok(()) => break,
             // Only the end of the body is missing: the digest will tell.
             Err(Cause::Broken { .. }) if download.received == size && size > 0 => break,
@@ -95,30 +95,30 @@ pub(super) async fn fetch(
             proved = download.received;
             attempts.refill();
         }
-        if cause.is_temporary() && attempts.are_left() {
+        if attempts.may_retry(&cause) {
             let reason = redact::chain(&cause);
             progress(TransferEvent::Retrying {
                 digest: digest.clone(),
                 reason,
             });
         }
-        session
-            .again(&mut attempts, generation, cause)
+        attempts
+            .wait(cause)
             .await
-            .map_err(|cause| session.fail(step(), cause))?;
+            .map_err(|cause| from.fail(step(), cause))?;
     }
     download
         .sink
         .finish()
         .await
-        .map_err(|cause| session.fail(step(), cause))?;
+        .map_err(|cause| from.fail(step(), cause))?;
     progress(TransferEvent::Done { digest });
     Ok(true)
 }
 
 /// A blob on its way. Survives a broken connection: the next one goes on where it broke.
 struct Download<'a> {
-    session: &'a Session,
+    from: &'a Repository,
     wanted: &'a Wanted,
     progress: Progress<'a>,
     /// Bytes handed to the sink.
@@ -128,38 +128,29 @@ struct Download<'a> {
 
 impl Download<'_> {
     /// Receives what is missing, over one connection.
-    async fn receive(&mut self, http: &oci_client::Client) -> Result<(), Cause> {
-        let target = self.session.target();
-        let digest = self.wanted.digest.to_string();
+    async fn receive(&mut self) -> Result<(), Cause> {
+        let url = self.from.blob_url(&self.wanted.digest).await?;
+        let mut ask = Ask::new(Method::GET, url);
+        if self.received > 0 {
+            let range = format!("bytes={}-", self.received);
+            let range = HeaderValue::from_str(&range).expect("a number is a header value");
+            ask = ask.with(RANGE, range);
+        }
+        let mut answer = self.from.send(ask).await?;
         // Bytes that come once more, because the registry does not do ranges.
-        let mut repeated = 0;
-        let mut stream = if self.received == 0 {
-            self.session
-                .answer(http.pull_blob_stream(&target, digest.as_str()))
-                .await?
-        } else {
-            let rest = http.pull_blob_stream_partial(&target, digest.as_str(), self.received, None);
-            match self.session.answer(rest).await? {
-                BlobResponse::Full(stream) => {
-                    repeated = self.received;
-                    stream
-                }
-                BlobResponse::Partial(stream) => stream,
-            }
-        };
+        let mut repeated = self.repeated(&answer)?;
         let missing = self
             .wanted
             .size
             .saturating_sub(self.received)
             .saturating_add(repeated);
-        if let Some(length) = stream.content_length
+        if let Some(length) = answer.content_length()
             && length > missing
         {
             let start = self.received.saturating_sub(repeated);
             return Err(self.wrong_size(length.saturating_add(start), false));
         }
-        while let Some(piece) = stream.next().await {
-            let mut piece = piece.map_err(|error| self.broken(&error))?;
+        while let Some(mut piece) = self.next(&mut answer).await? {
             let skip = piece
                 .len()
                 .min(usize::try_from(repeated).unwrap_or(usize::MAX));
@@ -186,13 +177,41 @@ impl Download<'_> {
         Ok(())
     }
 
-    fn broken(&self, error: &io::Error) -> Cause {
-        match Cause::of_body(error, self.session.registry()) {
-            // `oci-client` compares digests at the end of a body, and does not know how long it should be.
-            Cause::WrongDigest { .. } if self.received < self.wanted.size => {
-                self.wrong_size(self.received, false)
-            }
-            cause => cause,
+    /// Returns the next piece of the body, if one comes in time.
+    async fn next(&self, answer: &mut Response) -> Result<Option<Bytes>, Cause> {
+        let registry = self.from.registry();
+        match tokio::time::timeout(self.from.stall, answer.chunk()).await {
+            Ok(piece) => piece.map_err(|error| answer::broken(error, registry)),
+            Err(_) => Err(Cause::TimedOut {
+                registry: registry.to_owned(),
+                seconds: self.from.stall.as_secs(),
+            }),
+        }
+    }
+
+    /// Returns how many bytes at the beginning of an answer are here already.
+    fn repeated(&self, answer: &Response) -> Result<u64, Cause> {
+        if self.received == 0 || answer.status() != StatusCode::PARTIAL_CONTENT {
+            return Ok(self.received);
+        }
+        // A server need not say which part it sends if it is the one that was asked for.
+        let Some(range) = answer.headers().get(CONTENT_RANGE) else {
+            return Ok(0);
+        };
+        let start = range.to_str().ok().and_then(|text| {
+            text.trim()
+                .strip_prefix("bytes")?
+                .trim()
+                .split('-')
+                .next()?
+                .parse()
+                .ok()
+        });
+        match start {
+            Some(start) if start <= self.received => Ok(self.received.saturating_sub(start)),
+            _ => Err(self
+                .from
+                .protocol("it sends another part of a blob than was asked for")),
         }
     }
 
@@ -256,6 +275,11 @@ impl Sink {
         }
         match self.thread.take() {
             Some(thread) => match thread.await {
+                // It is not the store that is wrong.
+                Ok(Err(StoreError::WrongDigest { got, want, .. })) => Err(Cause::WrongDigest {
+                    got: got.to_string(),
+                    want: want.to_string(),
+                }),
                 Ok(result) => Ok(result?),
                 Err(error) => Err(Cause::Stopped {
                     detail: redact::chain(&error),

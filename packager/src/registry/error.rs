@@ -1,6 +1,8 @@
 //! What can fail between here and a registry.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use super::credentials::CredentialError;
 use crate::digest::Digest;
@@ -36,30 +38,37 @@ impl RegistryError {
     pub fn hint(&self) -> Option<String> {
         let registry = &self.registry;
         match &*self.cause {
-            Cause::Unauthorized { sent: true, .. } => Some(format!(
-                "the registry refused the user or password: check \"auths\" for \"{registry}\" in Docker's config.json"
-            )),
+            Cause::Unauthorized { sent: true, .. } => Some(match self.action {
+                Action::Login => "check the user and the password; many registries want an access token in its place".to_owned(),
+                _ => format!("log in again with `coracle login {registry}`"),
+            }),
             Cause::Unauthorized { sent: false, .. } => Some(format!(
-                "log in first: add \"{registry}\" to \"auths\" in Docker's config.json, or check the image's name"
+                "log in first with `coracle login {registry}`, or check the image's name"
             )),
             Cause::Denied { .. } => Some(format!(
-                "check that the user in \"auths\" for \"{registry}\" in Docker's config.json may do this"
+                "check the image's name, and that the user who is logged in to \"{registry}\" may do this"
             )),
-            Cause::Credential(
-                CredentialError::Helper { .. } | CredentialError::IdentityToken { .. },
-            ) => Some(format!(
-                "put a user and password or access token for \"{registry}\" into \"auths\" of Docker's config.json"
+            Cause::Credential(CredentialError::Helper { .. }) => Some(format!(
+                "install the helper, or log in again with `coracle login {registry}`"
             )),
             Cause::NotFound => match self.action {
                 Action::Pull => Some("check the image's name and tag".to_owned()),
-                Action::Push => None,
+                Action::Push => Some(format!(
+                    "some registries want the repository to be created first: check that it is there at \"{registry}\""
+                )),
+                Action::Login => Some(format!("check that \"{registry}\" is a registry")),
             },
+            Cause::Lookup { .. } => Some("check the name, and the network".to_owned()),
             Cause::Connect { .. } => Some(format!(
-                "check the name and port of \"{registry}\"; without TLS only a registry on this machine is spoken to"
+                "check the name and port of \"{registry}\"; without TLS only a registry on this machine is spoken to, unless --tls-verify=false is given"
             )),
             Cause::Certificate { .. } => Some(format!(
-                "add the certificate of the authority that signed for \"{registry}\" to the system's"
+                "put the certificate of the authority that signed for it into /etc/docker/certs.d/{registry}/ca.crt"
             )),
+            Cause::Blocked { .. } => Some("the entry is in registries.conf".to_owned()),
+            Cause::Status { status: 400 | 415, detail, .. } if self.action == Action::Push && is_about_types(detail) => Some(
+                "this registry takes only some kinds of artifact; ordinary images are taken by all".to_owned(),
+            ),
             Cause::Tls { .. } => Some(
                 "registries need the system's CA certificates (on Debian: package \"ca-certificates\")"
                     .to_owned(),
@@ -83,6 +92,8 @@ pub enum Action {
     Pull,
     /// To the registry.
     Push,
+    /// Nowhere: who we are is to be proved.
+    Login,
 }
 
 impl fmt::Display for Action {
@@ -90,6 +101,7 @@ impl fmt::Display for Action {
         f.write_str(match self {
             Self::Pull => "pulling",
             Self::Push => "pushing",
+            Self::Login => "logging in to",
         })
     }
 }
@@ -109,6 +121,10 @@ pub enum Step {
     Choose(Digest),
     /// One config or layer.
     Blob(Digest),
+    /// The list of tags.
+    Tags,
+    /// The list of what refers to a manifest.
+    Referrers(Digest),
     /// A read or write of the local store.
     Store,
 }
@@ -122,6 +138,8 @@ impl fmt::Display for Step {
             Self::Manifest(digest) => write!(f, "transferring manifest {digest}"),
             Self::Choose(digest) => write!(f, "choosing from index {digest}"),
             Self::Blob(digest) => write!(f, "transferring blob {digest}"),
+            Self::Tags => f.write_str("listing the tags"),
+            Self::Referrers(digest) => write!(f, "listing what refers to {digest}"),
             Self::Store => f.write_str("using the local store"),
         }
     }
@@ -140,9 +158,71 @@ impl fmt::Display for After<'_> {
     }
 }
 
+/// How long a registry wants to be left alone, or nothing.
+struct Wait<'a>(&'a Option<Duration>);
+
+impl fmt::Display for Wait<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(wait) => write!(f, ", for {} seconds", wait.as_secs()),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Why a step failed. Text that came from the registry is short, on one line, and has no secrets in URLs.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
+    /// A name leads nowhere.
+    #[error("looking up \"{host}\": {problem}")]
+    Lookup {
+        /// The name.
+        host: String,
+        /// Why.
+        problem: String,
+    },
+    /// The registry sends us where it must not.
+    #[error("\"{registry}\" leads to \"{target}\", which is refused: {problem}")]
+    Misled {
+        /// The registry.
+        registry: String,
+        /// Where to.
+        target: String,
+        /// Why not.
+        problem: String,
+    },
+    /// What was to be logged in to is no registry.
+    #[error("it names no registry: {problem}")]
+    NoRegistry {
+        /// Why not.
+        problem: String,
+    },
+    /// The user's settings forbid the registry.
+    #[error("\"{prefix}\" is blocked by the settings")]
+    Blocked {
+        /// The prefix that fits.
+        prefix: String,
+    },
+    /// A proxy cannot be one.
+    #[error("the proxy \"{proxy}\" is no URL that could be used")]
+    Proxy {
+        /// It, without its password.
+        proxy: String,
+    },
+    /// A host's certificates cannot be read.
+    #[error("reading certificates from {path}")]
+    Certificates {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A media type that no header can have.
+    #[error("media type {media_type:?} cannot be sent")]
+    MediaType {
+        /// It.
+        media_type: String,
+    },
     /// There is no connection.
     #[error("connecting to \"{registry}\": {detail}")]
     Connect {
@@ -210,12 +290,18 @@ pub enum Cause {
     #[error("not found in the registry")]
     NotFound,
     /// Too much was asked of the registry in too short a time.
-    #[error("registry \"{registry}\" limits requests{}", After(detail))]
+    #[error(
+        "registry \"{registry}\" limits requests{}{}",
+        Wait(wait),
+        After(detail)
+    )]
     TooManyRequests {
         /// The registry.
         registry: String,
         /// What the registry says.
         detail: String,
+        /// How long it wants to be left alone.
+        wait: Option<Duration>,
     },
     /// The registry answered with another error.
     #[error(
@@ -229,6 +315,8 @@ pub enum Cause {
         status: u16,
         /// What the registry says.
         detail: String,
+        /// How long it wants to be left alone.
+        wait: Option<Duration>,
     },
     /// The answer is not one that a registry gives.
     #[error("\"{registry}\" does not answer like a registry: {detail}")]
@@ -237,6 +325,16 @@ pub enum Cause {
         registry: String,
         /// What is wrong with the answer.
         detail: String,
+    },
+    /// The registry has not kept all that was sent to it.
+    #[error("registry \"{registry}\" has kept the range {got:?} of {sent} bytes sent")]
+    LostPiece {
+        /// The registry.
+        registry: String,
+        /// What it says it has.
+        got: String,
+        /// How much it should have, in bytes.
+        sent: u64,
     },
     /// The bytes are not those that were named.
     #[error("got content with digest {got}, want {want}")]
@@ -340,12 +438,44 @@ impl From<ImageError> for Cause {
     }
 }
 
+/// Does a registry's message speak of a kind of artifact?
+fn is_about_types(detail: &str) -> bool {
+    let detail = detail.to_ascii_lowercase();
+    [
+        "media type",
+        "mediatype",
+        "media-type",
+        "artifact type",
+        "unsupported",
+        "manifest invalid",
+    ]
+    .iter()
+    .any(|word| detail.contains(word))
+}
+
 impl Cause {
+    /// Returns how long the registry wants to be left alone.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyRequests { wait, .. } | Self::Status { wait, .. } => *wait,
+            _ => None,
+        }
+    }
+
+    /// May another place that has the same image help?
+    pub(super) fn is_of_the_place(&self) -> bool {
+        !matches!(
+            self,
+            Self::Store(_) | Self::Stopped { .. } | Self::Tls { .. } | Self::Proxy { .. }
+        )
+    }
+
     /// May the same request succeed a moment later?
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Connect { .. }
             | Self::Broken { .. }
+            | Self::LostPiece { .. }
             | Self::TimedOut { .. }
             | Self::TooManyRequests { .. } => true,
             // A short body is a broken connection for a server that does not announce its length.
@@ -380,7 +510,7 @@ mod tests {
         assert!(
             error
                 .hint()
-                .is_some_and(|hint| hint.contains("\"auths\" for \"r.example\""))
+                .is_some_and(|hint| hint.contains("coracle login r.example"))
         );
         assert!(!error.is_temporary());
     }

@@ -8,14 +8,15 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use super::download::{self, Wanted, Writers};
 use super::error::{Action, Cause, RegistryError, Step};
 use super::event::{BlobKind, Progress, TransferEvent};
-use super::session::Session;
+use super::manifests::ManifestName;
+use super::registries::Source;
+use super::repository::{Repository, failure};
 use super::{Client, PARALLEL, blocking};
 use crate::digest::Digest;
 use crate::image::{
     self, Descriptor, Document, Image, ImageError, ImageManifest, Limits, Shape, has_image_config,
     select,
 };
-use crate::media_type::ACCEPTED_MANIFESTS;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::store::{Lease, Store, StoreError};
@@ -60,26 +61,75 @@ impl Client {
         progress: Progress<'_>,
     ) -> Result<Pulled, RegistryError> {
         let reference = reference.clone().or_latest();
-        let session = Session::open(self, Action::Pull, &reference).await?;
+        let fail = |step, cause| failure(Action::Pull, &reference, step, cause);
+        let sources = self
+            .registries
+            .sources(&reference)
+            .map_err(|cause| fail(Step::Prepare, cause))?;
         let leased = store.clone();
         let lease = blocking(move || leased.lease())
             .await
-            .map_err(|cause| session.fail(Step::Store, cause))?;
+            .map_err(|cause| fail(Step::Store, cause))?;
         let writers = Writers::new();
+        let mut pulled = Err(fail(Step::Resolve, Cause::NotFound));
+        for source in sources {
+            tracing::debug!(
+                registry = source.registry,
+                repository = source.repository,
+                "pulling"
+            );
+            pulled = self
+                .pull_from(&source, &reference, store, &writers, wanted, host, progress)
+                .await;
+            match &pulled {
+                // What came from a mirror before it failed stays, and is not fetched again.
+                Err(error) if error.cause.is_of_the_place() => {
+                    tracing::debug!(registry = source.registry, cause = %error.cause, "not from here");
+                }
+                _ => break,
+            }
+        }
+        writers.join().await;
+        let (descriptor, digest, image, up_to_date) = pulled?;
+        Ok(Pulled {
+            descriptor,
+            digest,
+            image,
+            up_to_date,
+            lease,
+        })
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments of one pull, and one place to pull from"
+    )]
+    async fn pull_from(
+        &self,
+        source: &Source,
+        reference: &Reference,
+        store: &Store,
+        writers: &Writers,
+        wanted: Option<&Platform>,
+        host: &Platform,
+        progress: Progress<'_>,
+    ) -> Result<Fruit, RegistryError> {
+        let from = Repository::at(self, Action::Pull, reference, source)?;
         let pull = Pull {
-            session: &session,
+            from: &from,
             store,
-            writers: &writers,
+            writers,
             progress,
         };
-        let pulled = pull.run(lease, wanted, host).await;
-        writers.join().await;
-        pulled
+        pull.run(wanted, host).await
     }
 }
 
+/// What a pull brings, before it has its lease: descriptor, digest, image, and whether it was here before.
+type Fruit = (Descriptor, Digest, Image, bool);
+
 struct Pull<'a> {
-    session: &'a Session,
+    from: &'a Repository,
     store: &'a Store,
     writers: &'a Writers,
     progress: Progress<'a>,
@@ -111,13 +161,16 @@ struct Found {
 impl Pull<'_> {
     async fn run(
         &self,
-        lease: Lease,
         wanted: Option<&Platform>,
         host: &Platform,
-    ) -> Result<Pulled, RegistryError> {
-        let top = match self.session.reference().digest() {
+    ) -> Result<Fruit, RegistryError> {
+        let reference = self.from.reference();
+        let top = match reference.digest() {
             Some(digest) => digest.clone(),
-            None => self.resolve().await?,
+            None => {
+                let tag = reference.tag().unwrap_or("latest").to_owned();
+                self.from.head_manifest(&ManifestName::Tag(tag)).await?
+            }
         };
         let chain = self.documents(&top, wanted, host).await?;
         let mut up_to_date = chain.documents.iter().all(|document| !document.fetched);
@@ -130,32 +183,7 @@ impl Pull<'_> {
                 self.keep(document).await?;
             }
         }
-        Ok(Pulled {
-            descriptor: chain.top,
-            image: found.image,
-            digest: top,
-            up_to_date,
-            lease,
-        })
-    }
-
-    /// Asks what the tag points to. A `HEAD` does not count against the limits of Docker Hub.
-    async fn resolve(&self) -> Result<Digest, RegistryError> {
-        let target = self.session.target();
-        let answer = self
-            .session
-            .call(Step::Resolve, |http, auth| {
-                let target = &target;
-                async move { http.fetch_manifest_digest(target, &auth).await }
-            })
-            .await?;
-        Digest::parse(&answer).map_err(|error| {
-            let cause = Cause::Protocol {
-                registry: self.session.registry().to_owned(),
-                detail: super::redact::chain(&error),
-            };
-            self.session.fail(Step::Resolve, cause)
-        })
+        Ok((chain.top, top, found.image, up_to_date))
     }
 
     /// Reads documents from the top one down to a manifest.
@@ -187,7 +215,7 @@ impl Pull<'_> {
                     });
                 }
                 Document::Index(index) => {
-                    let fail = |cause| self.session.fail(Step::Choose(digest.clone()), cause);
+                    let fail = |cause| self.from.fail(Step::Choose(digest.clone()), cause);
                     let choice =
                         select::choose(&index, wanted, host).map_err(|error| fail(error.into()))?;
                     tracing::debug!(index = %digest, choice = choice.reason, "chosen");
@@ -198,7 +226,7 @@ impl Pull<'_> {
                 }
             }
         }
-        Err(self.session.fail(
+        Err(self.from.fail(
             Step::Choose(top.clone()),
             Cause::Nesting {
                 limit: Limits::NESTING,
@@ -213,25 +241,15 @@ impl Pull<'_> {
         announced: Option<&Descriptor>,
     ) -> Result<(Fetched, Document, String), RegistryError> {
         let step = || Step::Manifest(digest.clone());
-        let fail = |cause| self.session.fail(step(), cause);
+        let fail = |cause| self.from.fail(step(), cause);
         if let Some(descriptor) = announced {
             check_limit("the manifest", descriptor.size(), Limits::MANIFEST).map_err(fail)?;
         }
         let (bytes, fetched) = match self.stored_document(digest).await? {
             Some(bytes) => (bytes, false),
             None => {
-                let target = self.session.target_by_digest(digest);
-                let (bytes, _) = self
-                    .session
-                    .call(step(), |http, auth| {
-                        let target = &target;
-                        async move {
-                            http.pull_manifest_raw(target, &auth, &ACCEPTED_MANIFESTS)
-                                .await
-                        }
-                    })
-                    .await?;
-                (Vec::from(bytes), true)
+                let name = ManifestName::Digest(digest.clone());
+                (Vec::from(self.from.get_manifest(&name).await?.bytes), true)
             }
         };
         let size = bytes.len() as u64;
@@ -245,13 +263,6 @@ impl Pull<'_> {
                 want,
             }));
         }
-        let mut hasher = crate::digest::Hasher::for_digest(digest);
-        hasher.update(&bytes);
-        let got = hasher.finish();
-        if got != *digest {
-            let (got, want) = (got.to_string(), digest.to_string());
-            return Err(fail(Cause::WrongDigest { got, want }));
-        }
         let parsed = match announced {
             Some(descriptor) => {
                 let media_type = descriptor.media_type().as_ref();
@@ -262,12 +273,10 @@ impl Pull<'_> {
         };
         let (document, media_type) = parsed.map_err(|error| match error {
             // Portals and web servers answer every request with a page.
-            ImageError::Json { .. } if bytes.trim_ascii_start().starts_with(b"<") => {
-                fail(Cause::Protocol {
-                    registry: self.session.registry().to_owned(),
-                    detail: "it sends a web page (HTML) where a manifest should be".to_owned(),
-                })
-            }
+            ImageError::Json { .. } if bytes.trim_ascii_start().starts_with(b"<") => fail(
+                self.from
+                    .protocol("it sends a web page (HTML) where a manifest should be"),
+            ),
             error => fail(error.into()),
         })?;
         Ok((
@@ -289,7 +298,7 @@ impl Pull<'_> {
             Err(error) => Err(error),
         })
         .await
-        .map_err(|cause| self.session.fail(Step::Store, cause))
+        .map_err(|cause| self.from.fail(Step::Store, cause))
     }
 
     /// Fetches the config, and refuses what is no image for us before its layers are fetched.
@@ -300,8 +309,8 @@ impl Pull<'_> {
     ) -> Result<Found, RegistryError> {
         let config = chain.manifest.config();
         let digest = image::checked_digest(config, || "the config".to_owned())
-            .map_err(|error| self.session.fail(Step::Store, error.into()))?;
-        let fail = |cause| self.session.fail(Step::Blob(digest.clone()), cause);
+            .map_err(|error| self.from.fail(Step::Store, error.into()))?;
+        let fail = |cause| self.from.fail(Step::Blob(digest.clone()), cause);
         check_limit("the config", config.size(), Limits::CONFIG).map_err(fail)?;
         let wanted_blob = Wanted {
             digest: digest.clone(),
@@ -309,7 +318,7 @@ impl Pull<'_> {
             kind: BlobKind::Config,
         };
         let fetched = download::fetch(
-            self.session,
+            self.from,
             self.store,
             self.writers,
             &wanted_blob,
@@ -341,9 +350,9 @@ impl Pull<'_> {
         let mut layers = Vec::new();
         for (index, layer) in manifest.layers().iter().enumerate() {
             let digest = image::checked_digest(layer, || format!("layer {index}"))
-                .map_err(|error| self.session.fail(Step::Store, error.into()))?;
+                .map_err(|error| self.from.fail(Step::Store, error.into()))?;
             check_limit("the layer", layer.size(), LAYER_LIMIT)
-                .map_err(|cause| self.session.fail(Step::Blob(digest.clone()), cause))?;
+                .map_err(|cause| self.from.fail(Step::Blob(digest.clone()), cause))?;
             if seen.insert(digest.clone()) {
                 layers.push(Wanted {
                     digest,
@@ -353,14 +362,14 @@ impl Pull<'_> {
             }
         }
         let Self {
-            session,
+            from,
             store,
             writers,
             progress,
         } = *self;
         futures_util::stream::iter(layers)
             .map(|wanted| async move {
-                download::fetch(session, store, writers, &wanted, progress).await
+                download::fetch(from, store, writers, &wanted, progress).await
             })
             .boxed()
             .buffer_unordered(PARALLEL)
@@ -392,7 +401,7 @@ impl Pull<'_> {
             writer.commit().map(drop)
         })
         .await
-        .map_err(|cause| self.session.fail(Step::Store, cause))?;
+        .map_err(|cause| self.from.fail(Step::Store, cause))?;
         (self.progress)(TransferEvent::Bytes {
             digest: digest.clone(),
             count: size,

@@ -4,7 +4,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::error::{Action, Cause, RegistryError, Step};
 use super::event::{BlobKind, Progress, TransferEvent};
-use super::session::Session;
+use super::manifests::ManifestName;
+use super::mount::Neighbours;
+use super::repository::Repository;
 use super::upload::{self, Offered};
 use super::{Client, PARALLEL, blocking};
 use crate::digest::{Digest, DigestError};
@@ -42,7 +44,7 @@ impl Client {
     ) -> Result<Pushed, RegistryError> {
         let reference = reference.clone().or_latest();
         let prepare =
-            |cause| super::session::failure(Action::Push, &reference, Step::Prepare, cause);
+            |cause| super::repository::failure(Action::Push, &reference, Step::Prepare, cause);
         let (Some(tag), None) = (reference.tag(), reference.digest()) else {
             return Err(prepare(Cause::DigestReference));
         };
@@ -53,10 +55,11 @@ impl Client {
         let (_lease, work) = work;
         let work = work.complete().map_err(&prepare)?;
 
-        let session = Session::open(self, Action::Push, &reference).await?;
-        let sent = &session;
+        let to = self.repository(&reference, Action::Push)?;
+        let neighbours = Neighbours::new(store, &reference);
+        let (to, known) = (&to, &neighbours);
         futures_util::stream::iter(work.blobs)
-            .map(|offered| async move { upload::send(sent, store, &offered, progress).await })
+            .map(|offered| async move { upload::send(to, store, known, &offered, progress).await })
             .boxed()
             .buffer_unordered(PARALLEL)
             .try_collect::<Vec<()>>()
@@ -65,16 +68,16 @@ impl Client {
         let last = work.manifests.len().saturating_sub(1);
         for (position, (digest, descriptor)) in work.manifests.into_iter().enumerate() {
             let name = if position == last {
-                tag.to_owned()
+                ManifestName::Tag(tag.to_owned())
             } else {
-                digest.to_string()
+                ManifestName::Digest(digest.clone())
             };
             let document = Document {
                 digest,
                 descriptor,
                 name,
             };
-            document.send(&session, store, progress).await?;
+            document.send(to, store, progress).await?;
             pushed = Some(Pushed {
                 size: document.descriptor.size(),
                 digest: document.digest,
@@ -147,18 +150,16 @@ impl Work {
 struct Document {
     digest: Digest,
     descriptor: Descriptor,
-    /// The tag, or the digest as text.
-    name: String,
+    name: ManifestName,
 }
 
 impl Document {
     async fn send(
         &self,
-        session: &Session,
+        to: &Repository,
         store: &Store,
         progress: Progress<'_>,
     ) -> Result<(), RegistryError> {
-        let step = || Step::Manifest(self.digest.clone());
         let media_type = self.descriptor.media_type().as_ref();
         let kind = match Kind::of(media_type) {
             Kind::Index => BlobKind::Index,
@@ -173,20 +174,8 @@ impl Document {
         let (store, name) = (store.clone(), digest.clone());
         let bytes = blocking(move || store.read_blob(&name, Limits::MANIFEST))
             .await
-            .map_err(|cause| session.fail(Step::Store, cause))?;
-        let bytes = bytes::Bytes::from(bytes);
-        let target = session.target_by_name(&self.name);
-        session
-            .call(step(), |http, _| {
-                let (target, bytes) = (&target, bytes.clone());
-                async move {
-                    let content_type = media_type.parse().map_err(|_| {
-                        let problem = format!("media type {media_type:?} is no header value");
-                        oci_client::errors::OciDistributionError::GenericError(Some(problem))
-                    })?;
-                    http.push_manifest_raw(target, bytes, content_type).await
-                }
-            })
+            .map_err(|cause| to.fail(Step::Store, cause))?;
+        to.put_manifest(&self.name, media_type, bytes.into())
             .await?;
         progress(TransferEvent::Bytes {
             digest: digest.clone(),

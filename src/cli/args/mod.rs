@@ -11,3 +11,4 @@ pub(super) mod policy;
 pub(super) mod prune;
 pub(super) mod storage;
 mod tmpfs;
+pub(super) mod registry;

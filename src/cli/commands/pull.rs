@@ -3,11 +3,12 @@
 use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
 
+use super::super::args::registry::RegistryArgs;
 use super::super::error::{Failure, with_causes};
 use super::super::progress::Progress;
 use super::super::{Exit, registries, ui};
 use super::printing;
-use crate::engine::{Engine, PulledImage};
+use crate::engine::{Engine, PulledImage, Registries};
 
 /// Pull an image from a registry
 ///
@@ -20,6 +21,8 @@ pub(in super::super) struct Args {
     /// Choose the image's entry for this platform, such as wasi/wasm [default: WebAssembly, else this machine's]
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<String>,
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// The image's name
     #[arg(value_name = "NAME[:TAG|@DIGEST]")]
     image: String,
@@ -28,7 +31,14 @@ pub(in super::super) struct Args {
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
     let reference = Reference::parse(&args.image)?.or_latest();
     let platform = args.platform.as_deref().map(Platform::parse).transpose()?;
-    pull(engine, &reference, platform.as_ref(), args.quiet)?;
+    let registries = args.registry.apply(registries::of_user()?);
+    pull_from(
+        engine,
+        &reference,
+        platform.as_ref(),
+        args.quiet,
+        &registries,
+    )?;
     ui::line(&reference.to_string()).map_err(printing)?;
     Ok(Exit::Success)
 }
@@ -40,7 +50,16 @@ pub(super) fn pull(
     platform: Option<&Platform>,
     quiet: bool,
 ) -> Result<PulledImage, Failure> {
-    let registries = registries::of_user()?;
+    pull_from(engine, reference, platform, quiet, &registries::of_user()?)
+}
+
+fn pull_from(
+    engine: &Engine,
+    reference: &Reference,
+    platform: Option<&Platform>,
+    quiet: bool,
+    registries: &Registries,
+) -> Result<PulledImage, Failure> {
     let progress = Progress::choose(quiet);
     if !quiet {
         let what = reference
@@ -48,7 +67,7 @@ pub(super) fn pull(
             .map_or_else(|| reference.to_string(), str::to_owned);
         ui::status(&format!("{what}: Pulling from {}", reference.repository()));
     }
-    let pulled = engine.pull(reference, platform, &registries, &|event| {
+    let pulled = engine.pull(reference, platform, registries, &|event| {
         progress.transfer(&event)
     })?;
     if !quiet {

@@ -2,6 +2,7 @@
 
 use coracle_packager::reference::Reference;
 
+use super::super::args::registry::RegistryArgs;
 use super::super::error::Failure;
 use super::super::progress::Progress;
 use super::super::{Exit, registries, ui};
@@ -16,6 +17,8 @@ pub(in super::super) struct Args {
     /// Show no progress
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// The image's name
     #[arg(value_name = "NAME[:TAG]")]
     image: String,
@@ -23,8 +26,10 @@ pub(in super::super) struct Args {
 
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
     let reference = Reference::parse(&args.image)?.or_latest();
-    let registries = registries::of_user()?;
+    let registries = args.registry.apply(registries::of_user()?);
     let progress = Progress::choose(args.quiet);
+    // What is not here goes nowhere.
+    engine.has_image(&reference)?;
     if !args.quiet {
         ui::status(&format!(
             "The push refers to repository [{}]",

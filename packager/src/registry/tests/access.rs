@@ -125,10 +125,7 @@ async fn a_wrong_password_is_one_clear_error() {
             "{error:?}"
         );
         let hint = error.hint().expect("a hint");
-        let want = format!(
-            "check \"auths\" for \"{}\" in Docker's config.json",
-            registry.host()
-        );
+        let want = format!("coracle login {}", registry.host());
         assert!(hint.contains(&want), "{hint}");
         assert!(!error.is_temporary());
     }
@@ -210,7 +207,7 @@ async fn a_helper_is_named_only_when_its_credential_is_needed() {
         let error = refused(&registry, &client).await;
         let text = super::super::redact::chain(cause(&error));
         assert!(
-            text.contains("docker-credential-vault") && text.contains("not supported yet"),
+            text.contains("docker-credential-vault") && text.contains("no such program"),
             "{text}"
         );
     }

@@ -187,7 +187,7 @@ async fn a_manifest_is_fetched_again_after_a_server_error() {
     assert_eq!(
         gets(&faulty.registry, "/manifests/"),
         3,
-        "one because the head told no digest, two for the manifest"
+        "two that failed, and one"
     );
 }
 

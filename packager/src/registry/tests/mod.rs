@@ -45,12 +45,7 @@ fn client_of(credentials: impl CredentialSource + 'static) -> Client {
         // Another test of the process may have done it.
         let _installed = rustls::crypto::ring::default_provider().install_default();
     });
-    let mut client = Client::new(ClientOptions {
-        credentials: Arc::new(credentials),
-        insecure: Vec::new(),
-        user_agent: "coracle-test/0".to_owned(),
-        extra_roots: Vec::new(),
-    });
+    let mut client = Client::new(ClientOptions::new(Arc::new(credentials), "coracle-test/0"));
     let transport = Arc::get_mut(&mut client.transport).expect("not yet shared");
     transport.first_pause = Duration::from_millis(1);
     client

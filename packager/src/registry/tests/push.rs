@@ -179,16 +179,70 @@ async fn an_incomplete_image_is_refused_before_anything_is_sent() {
 
 #[tokio::test]
 async fn a_registry_that_takes_no_large_requests_gets_pieces() {
-    for fault in [Fault::Status(413, "too large"), Fault::HangUp] {
+    // A proxy may just hang up: the second time that looks like one.
+    for (fault, times) in [(Fault::Status(413, "too large"), 1), (Fault::HangUp, 2)] {
         let (registry, home) = (FakeRegistry::start(Access::Open), Home::new());
-        let sample = Sample::new("wasi", "wasm", &[9_000_000]);
+        let sample = Sample::new("wasi", "wasm", &[11_000_000]);
         let descriptor = keep(&home, &sample);
-        registry.fault("PUT", sample.layer().hex(), fault, 1);
+        registry.fault("PUT", sample.layer().hex(), fault, times);
         push(&registry, &home, &descriptor).await.expect("push");
         let layer = registry.blob(REPOSITORY, &sample.layer());
         assert_eq!(layer.as_ref(), sample.layers.first());
         assert_eq!(count(&registry, "PATCH", ""), 3);
     }
+}
+
+#[tokio::test]
+async fn one_cut_connection_is_no_reason_for_pieces() {
+    let (registry, home) = (FakeRegistry::start(Access::Open), Home::new());
+    let sample = Sample::new("wasi", "wasm", &[11_000_000]);
+    let descriptor = keep(&home, &sample);
+    registry.fault("PUT", sample.layer().hex(), Fault::HangUp, 1);
+    push(&registry, &home, &descriptor).await.expect("push");
+    assert_eq!(count(&registry, "PATCH", ""), 0);
+}
+
+#[tokio::test]
+async fn what_the_registry_has_costs_one_request_each() {
+    let (registry, home) = (FakeRegistry::start(Access::Open), Home::new());
+    let (wasm, native) = (
+        Sample::new("wasi", "wasm", &[10, 20, 30, 40, 50]),
+        Sample::new("linux", "arm64", &[60, 70]),
+    );
+    keep(&home, &wasm);
+    keep(&home, &native);
+    let descriptor = keep_index(
+        &home,
+        &index_of(&[("wasi", "wasm", &wasm), ("linux", "arm64", &native)]),
+    );
+    push(&registry, &home, &descriptor).await.expect("push");
+    let before = registry.requests().len();
+    push(&registry, &home, &descriptor)
+        .await
+        .expect("push again");
+    let again = registry.requests().split_off(before);
+    let mut made: Vec<(&str, String)> = again
+        .iter()
+        .map(|request| (request.method.as_str(), request.path.clone()))
+        .collect();
+    made.sort();
+    let blobs = [&wasm, &native]
+        .into_iter()
+        .flat_map(|sample| sample.layers.iter().chain([&sample.config]));
+    let heads = blobs.map(|blob| {
+        (
+            "HEAD",
+            format!("/v2/{REPOSITORY}/blobs/{}", Digest::sha256_of(blob)),
+        )
+    });
+    let names = [&wasm, &native].map(|sample| Digest::sha256_of(&sample.manifest).to_string());
+    let puts = names
+        .into_iter()
+        .chain(["1".to_owned()])
+        .map(|name| ("PUT", format!("/v2/{REPOSITORY}/manifests/{name}")));
+    let mut want: Vec<(&str, String)> = heads.chain(puts).collect();
+    want.sort();
+    assert_eq!(made, want);
 }
 
 #[tokio::test]
