@@ -37,8 +37,8 @@ const FEATURES: [(&[&str], &str); 10] = [
         "folders and files are mounted with --volume HOST:GUEST, memory with --tmpfs",
     ),
     (
-        &["login", "logout", "search"],
-        "credentials are read from Docker's config.json, where `docker login` writes them",
+        &["search"],
+        "registries have no common way to search; look on their web pages",
     ),
     (
         &["container", "manifest", "convert"],

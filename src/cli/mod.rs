@@ -9,6 +9,7 @@ mod explanation;
 mod inspection;
 mod missing;
 mod progress;
+mod prompt;
 mod registries;
 mod request;
 mod sanitize;
@@ -65,6 +66,8 @@ enum Command {
     Monitor(commands::start::MonitorArgs),
     Pause(commands::stop::PauseArgs),
     Policy(commands::policy::Args),
+    Login(commands::login::Args),
+    Logout(commands::logout::Args),
     Ps(commands::ps::Args),
     Pull(commands::pull::Args),
     Push(commands::push::Args),
@@ -132,8 +135,12 @@ impl Cli {
         if self.debug {
             ui::trace();
         }
-        if let Command::Version(args) = &self.command {
-            return commands::version::run(args);
+        // These need no data directory.
+        match &self.command {
+            Command::Version(args) => return commands::version::run(args),
+            Command::Login(args) => return commands::login::run(args),
+            Command::Logout(args) => return commands::logout::run(args),
+            _ => {}
         }
         if matches!(
             self.command,
@@ -174,6 +181,8 @@ impl Cli {
             Command::Unpause(args) => commands::stop::unpause(&engine, &args),
             Command::Version(args) => commands::version::run(&args),
             Command::Wait(args) => commands::wait::run(&engine, &args),
+            Command::Login(args) => commands::login::run(&args),
+            Command::Logout(args) => commands::logout::run(&args),
         }
     }
 }

@@ -54,10 +54,7 @@ pub use disk::{DiskUse, ImageUse, Share};
 pub use error::{Error, Kind, with_causes};
 pub use export::ExportTo;
 pub use history::HistoryStep;
-pub use images::{
-    ImageSummary, InspectedImage, ListedImage, PulledImage, Registries, RemovedImage,
-    ImageSummary, InspectedImage, ListedImage, PulledImage, RemovedImage, RemovedImages,
-};
+pub use images::{ImageSummary, InspectedImage, ListedImage, PulledImage, RemovedImage};
 pub use import::ImportImage;
 pub use lifecycle::{Exec, is_paused};
 pub use network::NetworkRequest;

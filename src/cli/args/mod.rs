@@ -9,6 +9,6 @@ mod mount_list;
 pub(super) mod network;
 pub(super) mod policy;
 pub(super) mod prune;
+pub(super) mod registry;
 pub(super) mod storage;
 mod tmpfs;
-pub(super) mod registry;

@@ -10,6 +10,8 @@ pub(super) mod images;
 pub(super) mod import;
 pub(super) mod inspect;
 pub(super) mod load;
+pub(super) mod login;
+pub(super) mod logout;
 pub(super) mod logs;
 pub(super) mod policy;
 mod pruned;
