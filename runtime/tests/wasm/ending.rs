@@ -90,9 +90,9 @@ fn what_can_not_be_run_is_refused_by_name() {
     );
     assert_eq!(
         refusal(
-            "(module (import \"wasi_snapshot_preview1.fd_sing\" (func)) (func (export \"_start\")))"
+            "(module (import \"wasi_snapshot_preview1\" \"fd_sing\" (func)) (func (export \"_start\")))"
         ),
-        "program \"/program.wasm\" imports what no WASI host has: \"wasi_snapshot_preview1\" \"fd_sing\""
+        "program \"/program.wasm\" imports what no WASI host has: \"wasi_snapshot_preview1.fd_sing\""
     );
     assert_eq!(
         refusal("(module (func (export \"_initialize\")) (func (export \"add\")))"),
