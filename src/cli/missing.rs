@@ -41,7 +41,7 @@ const FEATURES: [(&[&str], &str); 10] = [
         "registries have no common way to search; look on their web pages",
     ),
     (
-        &["container", "manifest", "convert"],
+        &["container", "convert"],
         "images can be built, pulled, pushed, tagged, listed, inspected and removed; skopeo reads the data folder's images/",
     ),
     (

@@ -60,6 +60,7 @@ enum Command {
     Import(commands::import::Args),
     Inspect(commands::inspect::Args),
     Load(commands::load::Args),
+    Manifest(commands::manifest::Args),
     Kill(commands::stop::KillArgs),
     Logs(commands::logs::Args),
     #[command(hide = true)]
@@ -160,6 +161,7 @@ impl Cli {
             Command::Import(args) => commands::import::run(&engine, &args),
             Command::Inspect(args) => commands::inspect::run(&engine, &args),
             Command::Load(args) => commands::load::run(&engine, &args),
+            Command::Manifest(args) => commands::manifest::run(&engine, &args),
             Command::Kill(args) => commands::stop::kill(&engine, &args),
             Command::Logs(args) => commands::logs::run(&engine, &args),
             Command::Monitor(args) => commands::start::monitor(&engine, &args),

@@ -200,6 +200,26 @@ pub enum Error {
         /// What was given.
         text: String,
     },
+    /// A name that is to be a new index is taken.
+    #[error("{name} is there already")]
+    ListExists {
+        /// The name.
+        name: String,
+    },
+    /// A name that should be an index is one image.
+    #[error("{name} is an image and not an index of images")]
+    NoList {
+        /// The name.
+        name: String,
+    },
+    /// An index has no such entry.
+    #[error("{image} is not in {name}")]
+    NotInList {
+        /// What was looked for.
+        image: String,
+        /// The index.
+        name: String,
+    },
     /// A registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -338,6 +358,9 @@ impl Error {
             | Self::Layer(_) => "the image is damaged here: pull or build it again".to_owned(),
             Self::Store(StoreError::DamagedIndex { .. }) => "no image is lost; get the names back with `coracle system check --repair`".to_owned(),
             Self::Store(StoreError::Layout { path, .. }) => format!("if nothing but Coracle writes there, delete {}: it is made again", path.display()),
+            Self::ListExists { name } => format!("add to it with --amend, or remove it with `coracle rmi {name}`"),
+            Self::NoList { .. } => "make an index with `coracle manifest create`".to_owned(),
+            Self::NotInList { name, .. } => format!("see its entries with `coracle manifest inspect {name}`"),
             Self::Change { .. } => "changes are CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME and WORKDIR, each on one line".to_owned(),
             Self::Archive { source, .. } => return source.hint().map(str::to_owned),
             Self::Run(RunError::NoPort { .. }) => "publish one, such as `-p 8080:80`; which port of the container it is called makes no difference".to_owned(),

@@ -36,6 +36,7 @@ mod invoke;
 mod kills;
 mod life;
 mod limits;
+mod manifest;
 #[path = "../guests/net.rs"]
 mod net_guest;
 mod network;

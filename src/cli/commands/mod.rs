@@ -13,6 +13,7 @@ pub(super) mod load;
 pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod logs;
+pub(super) mod manifest;
 pub(super) mod policy;
 mod pruned;
 pub(super) mod ps;

@@ -24,6 +24,13 @@ pub(in super::super) struct Args {
     image: String,
 }
 
+impl Args {
+    /// Returns the image's name as it was typed.
+    pub(super) fn image(&self) -> &str {
+        &self.image
+    }
+}
+
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
     let reference = Reference::parse(&args.image)?.or_latest();
     let registries = args.registry.apply(registries::of_user()?);
