@@ -452,3 +452,98 @@ fn a_new_name_frees_the_old_one() {
     store.remove(&container, false).expect("removed");
     assert_eq!(entries(&root.path().join("names")), ["other"]);
 }
+
+/// The inode number of the folder that holds a container.
+fn number(owned: &Owned) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let home = owned.container.upper_path();
+    fs::metadata(home.parent().expect("inside the container"))
+        .expect("it is there")
+        .ino()
+}
+
+fn end(mut owned: Owned) {
+    owned.started(1, serde_json::Value::Null).expect("started");
+    owned.finish(&Exit::by_itself(9)).expect("finish");
+}
+
+#[test]
+fn a_new_container_moves_into_what_an_ended_one_left() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    let names = root.path().join("names");
+    let first = create(&store, "first-with-a-longer-name", true);
+    let husk = number(&first);
+    end(first);
+    for (name, auto_remove) in [("second", true), ("second", true), ("third", false)] {
+        let owned = create(&store, name, auto_remove);
+        assert_eq!(number(&owned), husk, "{name}");
+        let found = store.find(name).expect("found");
+        assert_eq!(found.config, config(name, auto_remove));
+        assert!(matches!(
+            found.state(),
+            Ok(State::Running {
+                started: 1_700_000_000,
+                ..
+            })
+        ));
+        assert_eq!(entries(&names), [name]);
+        assert_eq!(entries(&root.path().join("staging")), [""; 0]);
+        end(owned);
+    }
+    // The last one is kept, and tells only of itself.
+    let found = store.find("third").expect("found");
+    assert!(matches!(
+        found.state(),
+        Ok(State::Exited { exit: Some(exit), started: 1, .. }) if exit == Exit::by_itself(9)
+    ));
+    let next = create(&store, "next", true);
+    assert_ne!(number(&next), husk);
+}
+
+#[test]
+fn what_a_guest_has_touched_is_not_moved_into() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    let touch: [fn(&Owned); 4] = [
+        |owned| fs::write(owned.container.upper_path().join("left"), "").expect("a file"),
+        |owned| fs::write(owned.container.work_path().join("left"), "").expect("a file"),
+        |owned| make_old(&owned.container.upper_path()),
+        |owned| {
+            let home = owned.container.upper_path();
+            fs::write(home.with_file_name("other"), "").expect("a file");
+        },
+    ];
+    for touch in touch {
+        let owned = create(&store, "first", true);
+        let id = owned.container.config.id.clone();
+        touch(&owned);
+        end(owned);
+        let owned = create(&store, "second", true);
+        assert_eq!(entries(&owned.container.upper_path()), [""; 0]);
+        assert_eq!(entries(&owned.container.work_path()), [""; 0]);
+        let home = owned.container.upper_path();
+        assert!(!home.with_file_name("other").exists());
+        assert!(!root.path().join("ephemeral").join(id.as_str()).exists());
+        assert_eq!(entries(&root.path().join("names")), ["second"]);
+        end(owned);
+        store.list().expect("it sweeps");
+    }
+}
+
+#[test]
+fn a_running_container_is_not_moved_into_and_keeps_its_name() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    let running = create(&store, "running", true);
+    end(create(&store, "ended", true));
+    assert!(matches!(
+        store.create_owned(config("running", true)),
+        Err(ContainerError::NameInUse { .. })
+    ));
+    assert_eq!(entries(&root.path().join("staging")), [""; 0]);
+    assert_eq!(entries(&root.path().join("names")), ["running"]);
+    let other = create(&store, "other", true);
+    assert_ne!(number(&other), number(&running));
+    assert_eq!(store.list().expect("list").containers.len(), 2);
+}

@@ -53,7 +53,7 @@ impl Engine {
             source,
         };
         let engine = self.wasm_for(limits)?;
-        if engine.is_prepared(&digest).map_err(wrong)? {
+        if engine.preload(&digest).map_err(wrong)? {
             return Ok(false);
         }
         let bytes = bytes.map_or_else(|| read_whole(found), Ok)?;

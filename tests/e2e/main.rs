@@ -21,6 +21,7 @@ mod world;
 mod applications;
 mod archive;
 mod build;
+mod calls;
 mod check;
 mod component;
 mod containers;

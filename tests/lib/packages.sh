@@ -12,6 +12,7 @@ needed_packages() {
     done <<'END'
 docker-registry docker-registry
 skopeo skopeo
+strace strace
 umoci umoci
 bsdtar libarchive-tools
 podman podman

@@ -16,6 +16,7 @@
 
 mod config;
 mod record;
+mod reuse;
 mod store;
 mod strays;
 mod sweep;

@@ -198,6 +198,11 @@ impl Record {
         (&*self.0).write_all(&line(&Created { created: true }))
     }
 
+    /// Takes a file that is locked, to be written from where it stands.
+    pub(super) fn of(file: File) -> Self {
+        Self(Arc::new(file))
+    }
+
     pub(super) fn started(&mut self, start: &Start) -> io::Result<()> {
         (&*self.0).write_all(&line(start))
     }

@@ -9,6 +9,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::record::{Life, Refused, Start, is_running};
+use super::reuse::{self, Husk};
 use super::sweep::{self, NEW};
 use super::{ContainerConfig, Exit, Id, Name, Record};
 use crate::sys;
@@ -162,11 +163,11 @@ pub struct Owned {
     upper: Dir,
 }
 
-const CONFIG: &str = "config.json";
-const OWNER: &str = "owner";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const OWNER: &str = "owner";
 pub(super) const STATE: &str = "state";
-const UPPER: &str = "upper";
-const WORK: &str = "work";
+pub(super) const UPPER: &str = "upper";
+pub(super) const WORK: &str = "work";
 const LOG: &str = "log";
 
 /// Largest config that is read, in bytes. The largest environment that Linux passes to a program is 2 MiB.
@@ -220,9 +221,17 @@ impl ContainerStore {
     }
 
     fn create_at(&self, home: PathBuf, config: ContainerConfig) -> Result<Owned, ContainerError> {
-        self.sweep();
-        self.claim_name(&config)?;
-        let built = self.build_home(&home, &config);
+        let husk = self.sweep_but_one(&config.id);
+        let named = husk
+            .as_ref()
+            .is_some_and(|husk| self.pass_name_on(husk, &config));
+        if !named && let Err(error) = self.claim_name(&config) {
+            if let Some(husk) = husk {
+                drop(sweep::remove(&husk.dir));
+            }
+            return Err(error);
+        }
+        let built = self.build_home(&home, &config, husk);
         if built.is_err() {
             // The first error is the one to report.
             drop(fs::remove_file(self.names().join(config.name.as_str())));
@@ -303,22 +312,17 @@ impl ContainerStore {
         &self,
         home: &Path,
         config: &ContainerConfig,
+        husk: Option<Husk>,
     ) -> Result<(Record, Dir), ContainerError> {
         let new = self.staging().join(config.id.as_str()).with_extension(NEW);
         let build = || {
-            match fs::create_dir(&new) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    make_dir(&self.staging())?;
-                    fs::create_dir(&new)
+            let (record, write): (_, fn(&Path, &[u8]) -> io::Result<()>) = match husk {
+                Some(husk) => {
+                    let record = husk.record().map_err(failed("writing", &new.join(STATE)))?;
+                    (record, reuse::write_over)
                 }
-                made => made,
-            }
-            .map_err(failed("creating", &new))?;
-            let state = new.join(STATE);
-            let record = Record::create(&state).map_err(failed("creating", &state))?;
-            for part in [UPPER, WORK] {
-                fs::create_dir(new.join(part)).map_err(failed("creating", &new.join(part)))?;
-            }
+                None => (self.make_home(&new)?, |path, bytes| fs::write(path, bytes)),
+            };
             let upper = Dir::open_ambient_dir(new.join(UPPER), ambient_authority())
                 .map_err(failed("opening", &new.join(UPPER)))?;
             let text = serde_json::to_vec(config).expect("strings and numbers serialise");
@@ -327,7 +331,7 @@ impl ContainerStore {
                 (OWNER, std::process::id().to_string().into_bytes()),
             ] {
                 let path = new.join(name);
-                fs::write(&path, text).map_err(failed("writing", &path))?;
+                write(&path, &text).map_err(failed("writing", &path))?;
             }
             match fs::rename(&new, home) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -340,6 +344,24 @@ impl ContainerStore {
             Ok((record, upper))
         };
         build().inspect_err(|_| drop(fs::remove_dir_all(&new)))
+    }
+
+    /// Makes a new directory, locked, and what belongs to it but its config.
+    fn make_home(&self, new: &Path) -> Result<Record, ContainerError> {
+        match fs::create_dir(new) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_dir(&self.staging())?;
+                fs::create_dir(new)
+            }
+            made => made,
+        }
+        .map_err(failed("creating", new))?;
+        let state = new.join(STATE);
+        let record = Record::create(&state).map_err(failed("creating", &state))?;
+        for part in [UPPER, WORK] {
+            fs::create_dir(new.join(part)).map_err(failed("creating", &new.join(part)))?;
+        }
+        Ok(record)
     }
 
     /// Lists all containers, newest first. Containers that are removed when they end are listed while they run.

@@ -5,10 +5,11 @@
 use std::fs::{self, DirEntry};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::record::is_running;
+use super::reuse::Husk;
 use super::store::{STATE, failed, read_bounded, read_config};
 use super::{Container, ContainerError, ContainerStore, Id, Name};
 
@@ -26,6 +27,29 @@ pub(super) const STALE: Duration = Duration::from_secs(60);
 impl ContainerStore {
     /// Clears away a bounded number of directories.
     pub(super) fn sweep(&self) {
+        self.sweep_staging();
+        for home in self.some_ephemeral() {
+            self.discard_ended(&home);
+        }
+    }
+
+    /// Clears away a bounded number of directories, but keeps one, if it can, for the container with this id.
+    pub(super) fn sweep_but_one(&self, id: &Id) -> Option<Husk> {
+        self.sweep_staging();
+        let mut kept = None;
+        for home in self.some_ephemeral() {
+            if kept.is_none() {
+                kept = self.adopt(&home, id);
+                if kept.is_some() {
+                    continue;
+                }
+            }
+            self.discard_ended(&home);
+        }
+        kept
+    }
+
+    fn sweep_staging(&self) {
         let staging = fs::read_dir(self.staging()).into_iter().flatten().flatten();
         for entry in staging.take(SWEEP_AT_MOST) {
             let path = entry.path();
@@ -35,6 +59,10 @@ impl ContainerStore {
                 drop(self.discard(&path, None));
             }
         }
+    }
+
+    /// Returns some containers that are removed when they end, whether they have or not.
+    fn some_ephemeral(&self) -> Vec<PathBuf> {
         let ephemeral = fs::read_dir(self.ephemeral());
         let all: Vec<DirEntry> = ephemeral.into_iter().flatten().flatten().collect();
         // From anywhere, so that a few that run for long do not hide those behind them for ever.
@@ -42,12 +70,17 @@ impl ContainerStore {
             0..=SWEEP_AT_MOST => 0,
             count => RandomState::new().hash_one(count) as usize % count,
         };
-        let from_first = all.iter().cycle().skip(first);
-        for entry in from_first.take(SWEEP_AT_MOST.min(all.len())) {
-            let path = entry.path();
-            if !is_running(&path.join(STATE)).unwrap_or(true) {
-                drop(self.discard(&path, None));
-            }
+        let some = all
+            .iter()
+            .cycle()
+            .skip(first)
+            .take(SWEEP_AT_MOST.min(all.len()));
+        some.map(DirEntry::path).collect()
+    }
+
+    fn discard_ended(&self, home: &Path) {
+        if !is_running(&home.join(STATE)).unwrap_or(true) {
+            drop(self.discard(home, None));
         }
     }
 

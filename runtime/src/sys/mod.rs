@@ -25,8 +25,8 @@ use other as platform;
 pub use ending::Ending;
 pub use platform::{
     MappedFile, Process, allow_open_files, close_inherited_files, create_private_dir_all,
-    end_after, end_on_signals, exit_now, is_root, is_stopped, leave_session, restrict,
-    ring_on_signals, step_epochs,
+    end_after, end_on_signals, exit_now, is_root, is_stopped, is_untouched, leave_session,
+    restrict, ring_on_signals, step_epochs,
 };
 #[cfg(unix)]
 pub use readiness::{Readiness, is_readable};

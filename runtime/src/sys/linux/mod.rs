@@ -16,6 +16,7 @@ mod signals;
     reason = "setitimer, sigaction, and what a handler may call"
 )]
 mod timers;
+mod untouched;
 
 pub use mapped_file::MappedFile;
 pub use process::{
@@ -25,3 +26,4 @@ pub use process::{
 pub use restrict::restrict;
 pub use signals::{end_on_signals, ring_on_signals};
 pub use timers::{end_after, step_epochs};
+pub use untouched::is_untouched;
