@@ -93,8 +93,7 @@ pub(super) enum Handler {
     Restarts,
 }
 
-/// Has a function called for a signal, even if the caller had this process block it. The function must do only what a handler
-/// may: no lock, no memory.
+/// Has a function called for a signal. The function must do only what a handler may: no lock, no memory.
 pub(super) fn handle(
     signal: libc::c_int,
     function: extern "C" fn(libc::c_int),
@@ -113,6 +112,11 @@ pub(super) fn handle(
     if set != 0 {
         return Err(io::Error::last_os_error());
     }
+    Ok(())
+}
+
+/// Lets a signal through that the caller had this process block.
+pub(super) fn unblock(signal: libc::c_int) -> io::Result<()> {
     // SAFETY: an all-zero set is a valid one, emptied and filled by its own functions; a null pointer says that the old mask is
     // not asked for.
     let unblocked = unsafe {

@@ -30,6 +30,7 @@ pub fn end_after(time: Duration, file: &File, ending: Ending) -> io::Result<()> 
     let ending = Box::into_raw(Box::new((file.as_raw_fd(), ending)));
     TIME_OVER.store(ending, Ordering::Release);
     signals::handle(libc::SIGALRM, on_time_over, Handler::Interrupts)?;
+    signals::unblock(libc::SIGALRM)?;
     start(libc::ITIMER_REAL, time, Duration::ZERO)
 }
 
@@ -48,6 +49,7 @@ pub fn step_epochs(engine: &Engine, every: Duration) -> io::Result<()> {
     // Leaked: the handler may read it at any moment until the process ends.
     ENGINE.store(Box::into_raw(Box::new(engine.clone())), Ordering::Release);
     signals::handle(libc::SIGPROF, on_processor_time, Handler::Restarts)?;
+    signals::unblock(libc::SIGPROF)?;
     start(libc::ITIMER_PROF, every, every)
 }
 
