@@ -108,7 +108,7 @@ fn what_can_not_be_run_is_refused_by_name() {
         .collect();
     assert!(
         refusal(&format!("(module {many} (func (export \"_start\")))"))
-            .ends_with("\"env\" \"f7\", and 12 more")
+            .ends_with("\"env.f7\", and 12 more")
     );
     let wrong = refusal(
         "(module (import \"wasi_snapshot_preview1\" \"fd_close\" (func)) (func (export \"_start\")))",
