@@ -162,7 +162,10 @@ impl Repository {
                 asked.headers.insert(AUTHORIZATION, header);
             }
             let answer = self.endpoint.send(asked).await?;
-            if answer.status() != StatusCode::UNAUTHORIZED {
+            // Only the registry itself may ask who we are, and not the storage that it leads to.
+            let is_asked =
+                answer.status() == StatusCode::UNAUTHORIZED && self.endpoint.is_own(answer.url());
+            if !is_asked {
                 self.opened.store(true, Ordering::Release);
                 return self.success(answer).await;
             }
@@ -210,7 +213,7 @@ impl Repository {
             headers.insert(AUTHORIZATION, header);
         }
         let answer = self.endpoint.stream(method, url, headers, body).await?;
-        if answer.status() == StatusCode::UNAUTHORIZED {
+        if answer.status() == StatusCode::UNAUTHORIZED && self.endpoint.is_own(answer.url()) {
             self.auth.challenged(answer.headers());
             let refused = self.refused(answer).await;
             self.auth.renew(&self.endpoint, generation).await?;

@@ -12,7 +12,10 @@ use std::thread::JoinHandle;
 use crate::digest::Digest;
 
 mod answers;
+mod kind;
 mod wire;
+
+pub use kind::Kind;
 
 /// Who may do what.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +52,18 @@ pub enum Fault {
     Endless,
     /// Answer with this status and body.
     Status(u16, &'static str),
+    /// Answer with this status, and send bytes without end.
+    EndlessStatus(u16),
+    /// Send headers without end.
+    EndlessHead,
+    /// Answer with this status, and ask to be left alone for so many seconds.
+    Later(u16, u64),
+    /// Send this body, with this header `Link`.
+    Linked(Vec<u8>, String),
+    /// Refuse with this challenge.
+    Challenge(String),
+    /// Announce the whole body, send so many bytes of it, and no more for a while.
+    Stall(usize),
     /// Send the client to the same path of another server, by 307.
     Redirect(String),
     /// Do not honour `Range`.
@@ -80,7 +95,12 @@ pub struct FakeRegistry {
 
 #[derive(Debug, Default)]
 struct State {
+    kind: Kind,
     access: Access,
+    /// Repositories that are there from the beginning.
+    repositories: Mutex<Vec<String>>,
+    /// Where blobs are fetched from, if not here.
+    storage: Mutex<Option<(String, Arc<State>)>>,
     content: Mutex<Content>,
     stop: AtomicBool,
 }
@@ -92,8 +112,8 @@ struct Content {
     /// Repository and tag or digest; media type and bytes.
     manifests: BTreeMap<(String, String), (String, Vec<u8>)>,
     uploads: BTreeMap<String, Vec<u8>>,
-    /// Tokens and how often each may still be used.
-    tokens: BTreeMap<String, usize>,
+    /// Tokens, how often each may still be used, and what for.
+    tokens: BTreeMap<String, (usize, String)>,
     /// Method, part of the path, fault, how often.
     faults: Vec<(&'static str, String, Fault, usize)>,
     requests: Vec<Request>,
@@ -108,11 +128,21 @@ impl FakeRegistry {
     ///
     /// There is no free port.
     pub fn start(access: Access) -> Self {
+        Self::start_as(Kind::Plain, access)
+    }
+
+    /// Starts a registry that behaves as a known one.
+    ///
+    /// # Panics
+    ///
+    /// There is no free port.
+    pub fn start_as(kind: Kind, access: Access) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener
             .local_addr()
             .expect("the address of a bound socket");
         let state = Arc::new(State {
+            kind,
             access,
             ..State::default()
         });
@@ -142,6 +172,32 @@ impl FakeRegistry {
     /// Returns the registry's name in references.
     pub fn host(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Makes an empty repository, for kinds that want that.
+    pub fn create_repository(&self, name: &str) {
+        let mut repositories = self
+            .state
+            .repositories
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        repositories.push(name.to_owned());
+    }
+
+    /// Sends those who fetch blobs to another one, which gets all blobs that come from now on.
+    pub fn keep_blobs_at(&self, storage: &Self) {
+        let mut place = self
+            .state
+            .storage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *place = Some((storage.host(), Arc::clone(&storage.state)));
+    }
+
+    /// Loses a blob.
+    pub fn forget_blob(&self, repository: &str, digest: &Digest) {
+        let key = (repository.to_owned(), digest.to_string());
+        self.state.content().blobs.remove(&key);
     }
 
     /// Puts a blob into a repository.

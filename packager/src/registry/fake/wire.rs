@@ -13,6 +13,9 @@ const BODY_LIMIT: u64 = 256 << 20;
 /// Bytes that an endless answer has in the end, so that a test that does not hang up ends as well.
 const ENDLESS: usize = 1 << 30;
 
+/// How long a stalled answer stalls: far longer than a test waits for it.
+const STALL: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// An answer before it is sent.
 pub(super) struct Answer {
     status: u16,
@@ -53,6 +56,14 @@ pub(super) fn serve(
     }
     let mut answer = match &fault {
         Some(Fault::Status(status, text)) => answer(*status, *text),
+        Some(Fault::EndlessStatus(status)) => answer(*status, ""),
+        Some(Fault::Later(status, seconds)) => {
+            answer(*status, "").with("Retry-After", seconds.to_string())
+        }
+        Some(Fault::Linked(bytes, link)) => answer(200, bytes.clone()).with("Link", link.clone()),
+        Some(Fault::Challenge(challenge)) => {
+            answer(401, "").with("WWW-Authenticate", challenge.clone())
+        }
         Some(Fault::Body(bytes)) => answer(200, bytes.clone()),
         Some(Fault::Redirect(server)) => {
             answer(307, "").with("Location", format!("http://{server}{}", request.path))
@@ -71,14 +82,23 @@ pub(super) fn serve(
         answer.headers.retain(|(name, _)| *name != "Location");
     }
     let mut head = format!("HTTP/1.1 {} x\r\nConnection: close\r\n", answer.status);
-    if !matches!(fault, Some(Fault::Endless)) {
+    let is_endless = matches!(fault, Some(Fault::Endless | Fault::EndlessStatus(_)));
+    if !is_endless {
         head.push_str(&format!("Content-Length: {}\r\n", answer.body.len()));
     }
     for (name, value) in &answer.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    head.push_str("\r\n");
     let mut connection = connection;
+    if matches!(fault, Some(Fault::EndlessHead)) {
+        connection.write_all(head.as_bytes())?;
+        let line = format!("X-More: {}\r\n", "x".repeat(1000));
+        for _ in 0..ENDLESS / line.len() {
+            connection.write_all(line.as_bytes())?;
+        }
+        return Ok(());
+    }
+    head.push_str("\r\n");
     connection.write_all(head.as_bytes())?;
     if is_head {
         return Ok(());
@@ -87,7 +107,13 @@ pub(super) fn serve(
         Some(Fault::Cut(bytes)) => {
             connection.write_all(answer.body.get(..bytes).unwrap_or(&answer.body))
         }
-        Some(Fault::Endless) => {
+        Some(Fault::Stall(bytes)) => {
+            connection.write_all(answer.body.get(..bytes).unwrap_or(&answer.body))?;
+            connection.flush()?;
+            std::thread::sleep(STALL);
+            Ok(())
+        }
+        Some(Fault::Endless | Fault::EndlessStatus(_)) => {
             let piece = vec![b'x'; 64 << 10];
             for _ in 0..ENDLESS / piece.len() {
                 connection.write_all(&piece)?;

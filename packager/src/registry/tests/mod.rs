@@ -2,6 +2,8 @@
 
 mod access;
 mod faults;
+mod hostile;
+mod modes;
 mod pull;
 mod push;
 

@@ -3,7 +3,7 @@ use super::*;
 use crate::image::{self, Descriptor};
 
 /// Puts a sample into a store.
-fn keep(home: &Home, sample: &Sample) -> Descriptor {
+pub(super) fn keep(home: &Home, sample: &Sample) -> Descriptor {
     for blob in sample.layers.iter().chain([&sample.config]) {
         home.store.put_blob(blob).expect("a blob");
     }
@@ -26,7 +26,7 @@ async fn push(
         .await
 }
 
-fn count(registry: &FakeRegistry, method: &str, part: &str) -> usize {
+pub(super) fn count(registry: &FakeRegistry, method: &str, part: &str) -> usize {
     let matches = |request: &&super::super::fake::Request| {
         request.method == method && request.path.contains(part)
     };
