@@ -99,7 +99,8 @@ impl Bars {
                     bar.inc(*count);
                 }
             }
-            TransferEvent::Done { digest } => {
+            // Skipped after it was begun: the registry has it from elsewhere.
+            TransferEvent::Done { digest } | TransferEvent::Skipped { digest } => {
                 if let Some(bar) = blobs.remove(digest) {
                     bar.finish();
                 }

@@ -41,6 +41,7 @@ mod manifest;
 #[path = "../guests/net.rs"]
 mod net_guest;
 mod network;
+mod peers;
 mod policy;
 mod prune;
 mod repair;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tempfile::TempDir;
@@ -19,12 +19,12 @@ pub(crate) struct Registry {
 impl Registry {
     /// Anyone may push and pull.
     pub(crate) fn open() -> Self {
-        Self::start(|_, _| String::new())
+        Self::start("", |_, _| String::new())
     }
 
     /// Only this user may.
     pub(crate) fn with_password(user: &str, password: &str) -> Self {
-        Self::start(|world, folder| {
+        Self::start("", |world, folder| {
             let file = folder.path().join("htpasswd");
             // -B: bcrypt, the only kind that this registry knows.
             let line = world.tool_ok("htpasswd", &["-B", "-b", "-n", user, password]);
@@ -33,7 +33,27 @@ impl Registry {
         })
     }
 
-    fn start(settings: impl Fn(&World, &TempDir) -> String) -> Self {
+    /// Anyone may push and pull, by HTTPS with this certificate and key.
+    pub(crate) fn with_tls(certificate: &Path, key: &Path) -> Self {
+        let tls = format!(", tls: {{certificate: {certificate:?}, key: {key:?}}}");
+        Self::start(&tls, |_, _| String::new())
+    }
+
+    /// Who has a token of this server may do what it says. `authorities` is the certificate that signed the server's.
+    pub(crate) fn with_tokens(
+        realm: &str,
+        issuer: &str,
+        service: &str,
+        authorities: &Path,
+    ) -> Self {
+        Self::start("", |_, _| {
+            format!(
+                "auth: {{token: {{realm: {realm:?}, issuer: {issuer:?}, service: {service:?}, rootcertbundle: {authorities:?}}}}}\n"
+            )
+        })
+    }
+
+    fn start(http: &str, settings: impl Fn(&World, &TempDir) -> String) -> Self {
         let world = World::new();
         // The free port that we found may be taken by another before the registry asks for it.
         for _attempt in 0..5 {
@@ -43,7 +63,7 @@ impl Registry {
                 "version: 0.1\n\
                  log: {{level: info}}\n\
                  storage: {{filesystem: {{rootdirectory: {:?}}}, delete: {{enabled: true}}}}\n\
-                 http: {{addr: \"127.0.0.1:{port}\", secret: nothing}}\n\
+                 http: {{addr: \"127.0.0.1:{port}\", secret: nothing{http}}}\n\
                  {}",
                 folder.path().join("storage"),
                 settings(&world, &folder),
