@@ -547,3 +547,56 @@ fn a_running_container_is_not_moved_into_and_keeps_its_name() {
     assert_ne!(number(&other), number(&running));
     assert_eq!(store.list().expect("list").containers.len(), 2);
 }
+
+#[test]
+fn many_are_created_and_removed_at_once() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    std::thread::scope(|scope| {
+        for worker in 0..8 {
+            let store = store.clone();
+            scope.spawn(move || {
+                for round in 0..40 {
+                    // Each of these clears away what others left, and must not take what others make for that.
+                    let config = config(&format!("w{worker}r{round}"), round % 3 == 0);
+                    let container = store.create(config).expect("created");
+                    store.remove(&container, true).expect("removed");
+                }
+            });
+        }
+    });
+    assert!(store.list().expect("a list").containers.is_empty());
+    for folder in ["names", "staging", "containers"] {
+        assert_eq!(entries(&root.path().join(folder)), [""; 0], "{folder}");
+    }
+}
+
+#[test]
+fn what_could_not_be_read_again_is_not_written() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    let mut large = config("large", false);
+    large.args.push("x".repeat(17 << 20));
+    assert!(matches!(
+        store.create(large),
+        Err(ContainerError::LargeConfig { .. })
+    ));
+    // Nothing of it is left, its name neither.
+    let mut container = store.create(config("large", false)).expect("created");
+    container.config.args.push("x".repeat(17 << 20));
+    let renamed = store.rename(&mut container, "other".parse().expect("a name"));
+    assert!(matches!(renamed, Err(ContainerError::LargeConfig { .. })));
+    assert_eq!(entries(&root.path().join("names")), ["large"]);
+}
+
+#[test]
+fn a_removed_container_is_nowhere_in_its_life() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    let container = store.create(config("gone", false)).expect("created");
+    store.remove(&container, false).expect("removed");
+    assert!(matches!(
+        container.state(),
+        Err(ContainerError::NotFound { .. })
+    ));
+}

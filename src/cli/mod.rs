@@ -158,6 +158,16 @@ fn usage(mut error: clap::Error) -> Exit {
     }
     // It says how to pass a flag on to the program, which is to write it after the image.
     error.remove(ContextKind::Suggested);
+    for kind in [
+        ContextKind::InvalidArg,
+        ContextKind::InvalidSubcommand,
+        ContextKind::InvalidValue,
+    ] {
+        if let Some(ContextValue::String(typed)) = error.get(kind) {
+            let safe = ContextValue::String(sanitize::sanitize(typed));
+            error.insert(kind, safe);
+        }
+    }
     // A closed pipe is the only way this fails, and then nobody reads it.
     drop(error.print());
     if error.use_stderr() {

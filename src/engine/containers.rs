@@ -1,6 +1,6 @@
 //! Containers: list, find and remove.
 
-use coracle_runtime::container::{Container, State};
+use coracle_runtime::container::{Container, ContainerError, State};
 
 use super::{Engine, Error};
 
@@ -23,8 +23,12 @@ impl Engine {
         let mut all = Vec::new();
         let listing = self.containers.list()?;
         for container in listing.containers {
-            let state = container.state()?;
-            all.push(ContainerSummary { container, state });
+            match container.state() {
+                Ok(state) => all.push(ContainerSummary { container, state }),
+                // Removed while we were looking.
+                Err(ContainerError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok((all, listing.damaged.into_iter().map(Error::from).collect()))
     }

@@ -310,7 +310,8 @@ impl Engine {
         let containers = self.containers.list()?;
         // One that cannot be read may need any image.
         if let Some(damaged) = containers.damaged.into_iter().next() {
-            return Err(damaged.into());
+            tracing::warn!(error = %damaged, "nothing is removed: a container cannot be read");
+            return Ok(0);
         }
         for container in containers.containers {
             used.push(Digest::parse(&container.config.manifest)?);

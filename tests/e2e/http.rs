@@ -178,3 +178,43 @@ fn without_a_port_the_message_names_the_flag() {
          Hint: publish one, such as `-p 8080:80`; which port of the container it is called makes no difference\n"
     );
 }
+
+#[test]
+fn a_service_in_the_background_keeps_its_port() {
+    let world = World::new();
+    image(&world);
+    world.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "bg",
+        "-p",
+        "127.0.0.1::80",
+        "service",
+    ]);
+    let address = || {
+        let inspected = world.json(&["inspect", "bg"]);
+        let binding = &inspected[0]["NetworkSettings"]["Ports"]["80/tcp"][0];
+        let (ip, port) = (&binding["HostIp"], &binding["HostPort"]);
+        format!(
+            "{}:{}",
+            ip.as_str().expect("an address"),
+            port.as_str().expect("a port")
+        )
+        .parse::<SocketAddr>()
+        .expect("an address")
+    };
+    let first = address();
+    TcpStream::connect(first).expect("it listens when the command is back");
+    world.ok(&["restart", "bg"]);
+    assert_eq!(address(), first);
+    TcpStream::connect(first).expect("it listens again");
+    // Its port is taken, and who wants it is told before anything runs.
+    let publish = format!("{first}:80");
+    let message = world.refused(&["run", "-d", "--name", "no", "-p", &publish, "service"]);
+    assert!(message.contains(&first.to_string()), "{message}");
+    world.ok(&["stop", "bg"]);
+    world.ok(&["run", "-d", "--name", "yes", "-p", &publish, "service"]);
+    TcpStream::connect(first).expect("the next one listens");
+    world.ok(&["rm", "-f", "bg", "yes"]);
+}

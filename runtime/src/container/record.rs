@@ -5,7 +5,7 @@
 //! is opened before the second wall goes up and written with one system call a line: so the walled process needs no right on
 //! the directory, and a signal handler can write it as well.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -170,10 +170,12 @@ fn is_locked(file: &File) -> io::Result<bool> {
 pub struct Record(Arc<File>);
 
 impl Record {
-    /// Creates the file, locked.
+    /// Creates the file, locked: nobody sees it without its lock, which would mean that its maker is dead.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let file = File::create_new(path)?;
+        let new = path.with_extension("new");
+        let file = File::create_new(&new)?;
         file.lock()?;
+        fs::rename(&new, path)?;
         Ok(Self(Arc::new(file)))
     }
 
@@ -300,7 +302,7 @@ mod tests {
             b"",
             b"\xff\n\n",
         ] {
-            std::fs::write(&path, rubbish).expect("write");
+            fs::write(&path, rubbish).expect("write");
             let life = Life::read(&path).expect("read");
             assert!(!life.running && life.start.is_none() && life.exit.is_none());
         }

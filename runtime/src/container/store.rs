@@ -86,6 +86,14 @@ pub enum ContainerError {
         /// The version known here.
         want: u32,
     },
+    /// What the image and the caller say of the container is too much to keep.
+    #[error(
+        "the container's arguments, environment and labels take {size} bytes, want at most {LARGEST_CONFIG}"
+    )]
+    LargeConfig {
+        /// How much, in bytes.
+        size: u64,
+    },
     /// A file operation failed.
     #[error("{doing} {path}")]
     File {
@@ -170,8 +178,12 @@ pub(super) const UPPER: &str = "upper";
 pub(super) const WORK: &str = "work";
 const LOG: &str = "log";
 
-/// Largest config that is read, in bytes. The largest environment that Linux passes to a program is 2 MiB.
-const LARGEST_CONFIG: u64 = 4 << 20;
+/// Largest config that is written and read, in bytes. The largest environment that Linux passes to a program is 2 MiB, each
+/// byte of it takes six in JSON at most, and an image's labels come on top.
+const LARGEST_CONFIG: u64 = 16 << 20;
+
+/// Writes a file whole.
+type WriteWhole = fn(&Path, &[u8]) -> io::Result<()>;
 
 /// How long a killed process may take to be gone.
 const KILL_GRACE: Duration = Duration::from_secs(10);
@@ -221,6 +233,7 @@ impl ContainerStore {
     }
 
     fn create_at(&self, home: PathBuf, config: ContainerConfig) -> Result<Owned, ContainerError> {
+        let text = to_text(&config)?;
         let husk = self.sweep_but_one(&config.id);
         let named = husk
             .as_ref()
@@ -231,7 +244,7 @@ impl ContainerStore {
             }
             return Err(error);
         }
-        let built = self.build_home(&home, &config, husk);
+        let built = self.build_home(&home, &config, &text, husk);
         if built.is_err() {
             // The first error is the one to report.
             drop(fs::remove_file(self.names().join(config.name.as_str())));
@@ -312,11 +325,12 @@ impl ContainerStore {
         &self,
         home: &Path,
         config: &ContainerConfig,
+        text: &[u8],
         husk: Option<Husk>,
     ) -> Result<(Record, Dir), ContainerError> {
         let new = self.staging().join(config.id.as_str()).with_extension(NEW);
         let build = || {
-            let (record, write): (_, fn(&Path, &[u8]) -> io::Result<()>) = match husk {
+            let (record, write): (_, WriteWhole) = match husk {
                 Some(husk) => {
                     let record = husk.record().map_err(failed("writing", &new.join(STATE)))?;
                     (record, reuse::write_over)
@@ -325,13 +339,10 @@ impl ContainerStore {
             };
             let upper = Dir::open_ambient_dir(new.join(UPPER), ambient_authority())
                 .map_err(failed("opening", &new.join(UPPER)))?;
-            let text = serde_json::to_vec(config).expect("strings and numbers serialise");
-            for (name, text) in [
-                (CONFIG, text),
-                (OWNER, std::process::id().to_string().into_bytes()),
-            ] {
+            let owner = std::process::id().to_string();
+            for (name, text) in [(CONFIG, text), (OWNER, owner.as_bytes())] {
                 let path = new.join(name);
-                write(&path, &text).map_err(failed("writing", &path))?;
+                write(&path, text).map_err(failed("writing", &path))?;
             }
             match fs::rename(&new, home) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -452,10 +463,10 @@ impl ContainerStore {
         let old = container.config.name.clone();
         let mut config = container.config.clone();
         config.name = name;
+        let text = to_text(&config)?;
         self.claim_name(&config)?;
         let path = container.dir.join(CONFIG);
-        let new = container.dir.join("config.new");
-        let text = serde_json::to_vec(&config).expect("strings and numbers serialise");
+        let new = path.with_extension(format!("{}.new", std::process::id()));
         let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &path));
         if let Err(error) = written {
             // The first error is the one to report.
@@ -463,8 +474,8 @@ impl ContainerStore {
             return Err(failed("writing", &path)(error));
         }
         container.config = config;
-        let freed = self.names().join(old.as_str());
-        fs::remove_file(&freed).map_err(failed("removing", &freed))
+        self.free_name(&old, container.config.id.as_str());
+        Ok(())
     }
 
     /// Removes a container whose config cannot be read. Returns false if there is none of this id, or it runs.
@@ -520,7 +531,10 @@ impl Container {
     /// What the file system says.
     pub fn state(&self) -> Result<State, ContainerError> {
         let Some(life) = self.life()? else {
-            return Ok(State::Created);
+            // Each container has the file from its first moment on.
+            return Err(ContainerError::NotFound {
+                text: self.config.name.to_string(),
+            });
         };
         let started = life
             .start
@@ -603,7 +617,7 @@ impl Container {
         String::from_utf8_lossy(&text).parse().unwrap_or(0)
     }
 
-    /// Reads the state file. `None`: there is none, the container has never run.
+    /// Reads the state file. `None`: there is none, the container was removed.
     fn life(&self) -> Result<Option<Life>, ContainerError> {
         let path = self.dir.join(STATE);
         match Life::read(&path) {
@@ -677,6 +691,16 @@ impl Owned {
         }
         recorded.map_err(failed("writing", &path))
     }
+}
+
+/// Returns what is written of the config: what could not be read again must not be written.
+fn to_text(config: &ContainerConfig) -> Result<Vec<u8>, ContainerError> {
+    let text = serde_json::to_vec(config).expect("strings and numbers serialise");
+    let size = text.len() as u64;
+    if size > LARGEST_CONFIG {
+        return Err(ContainerError::LargeConfig { size });
+    }
+    Ok(text)
 }
 
 fn open_dir(path: &Path) -> Result<Dir, ContainerError> {

@@ -99,14 +99,20 @@ impl ContainerStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             renamed => renamed.map_err(failed("removing", home))?,
         }
-        if let Some(name) = known {
-            let path = self.names().join(name.as_str());
-            // Only if the name is still this container's: it may have been given to a new one.
-            if read_bounded(&path, 256).is_ok_and(|text| text == id.as_bytes()) {
-                drop(fs::remove_file(&path));
-            }
+        // It may have been given another name since; now nobody can any more.
+        let last = read_config(&dead).ok().map(|config| config.name);
+        for name in [known, last].into_iter().flatten() {
+            self.free_name(&name, id);
         }
         remove(&dead).map_err(failed("removing", &dead))
+    }
+
+    /// Frees a name if it is still this container's: it may have been given to a new one.
+    pub(super) fn free_name(&self, name: &Name, id: &str) {
+        let path = self.names().join(name.as_str());
+        if read_bounded(&path, 256).is_ok_and(|text| text == id.as_bytes()) {
+            drop(fs::remove_file(&path));
+        }
     }
 
     /// Frees a name whose container is gone or ended unseen; says who has it otherwise.
@@ -193,12 +199,18 @@ pub(super) fn is_older_than(path: &Path, age: Duration) -> bool {
     modified.is_ok_and(|when| when.elapsed().is_ok_and(|passed| passed > age))
 }
 
-/// Removes a directory with all that is in it.
+/// Removes a directory with all that is in it. Several processes may do so at once.
 pub(super) fn remove(dir: &Path) -> io::Result<()> {
-    empty(dir)?;
-    match fs::remove_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
+    loop {
+        match empty(dir).and_then(|()| fs::remove_dir(dir)) {
+            // Another has removed something that we were about to: all of it, or we go on with the rest.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if !dir.exists() {
+                    return Ok(());
+                }
+            }
+            removed => return removed,
+        }
     }
 }
 

@@ -287,7 +287,7 @@ fn network(restricted: &Restricted, sockets: &Sockets) -> Verdict {
             Verdict::Unsupported(why.clone())
         };
     }
-    if !sockets.new() {
+    if !sockets.makes() {
         // What is open was granted.
         return Verdict::Enforced;
     }

@@ -63,11 +63,11 @@ pub struct Sockets {
 impl Sockets {
     /// Is any of it allowed?
     pub fn any(&self) -> bool {
-        self.open || self.new()
+        self.open || self.makes()
     }
 
     /// May sockets be made?
-    pub fn new(&self) -> bool {
+    pub fn makes(&self) -> bool {
         self.streams() || self.datagrams
     }
 

@@ -19,7 +19,13 @@ pub(in super::super) struct Args {
     #[arg(short, long)]
     follow: bool,
     /// Show the newest N lines only, or `all`
-    #[arg(short = 'n', long, value_name = "N", default_value = "all")]
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        default_value = "all",
+        allow_hyphen_values = true
+    )]
     tail: String,
     /// Show what was said since then: a time such as 2026-01-31T12:00:00Z, or how long ago, such as 10m
     #[arg(long, value_name = "TIME")]

@@ -107,6 +107,8 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
         if let Some(file) = ready.cidfile {
             file.write(id.as_str())?;
         }
+        // The process that hosts it opens the ports again.
+        drop(ready.prepared);
         start::in_background(engine, container)?;
         ui::line(id.as_str()).map_err(printing)?;
         return Ok(Exit::Success);

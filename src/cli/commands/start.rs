@@ -40,7 +40,7 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
             "you cannot start and attach multiple containers at once",
         ));
     };
-    let mut container = engine.find_container(name)?.container;
+    let mut container = engine.find_container(name).map_err(plain)?.container;
     // What was said at create is what the guest gets, and a terminal is nobody's input unless it was asked for.
     container.config.open_stdin &= args.interactive;
     let prepared = engine.prepare_start(&container)?;

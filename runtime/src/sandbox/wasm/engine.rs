@@ -14,6 +14,7 @@ use super::host;
 use super::http::Drain;
 use super::interrupt::Interrupt;
 use super::program::{LARGEST_PROGRAM, Program, WasmKind, detect};
+use super::shape;
 
 /// Stack of a guest, in bytes: what Linux gives a program's main thread. Interpreters that recurse need it.
 const GUEST_STACK: usize = 8 << 20;
@@ -207,6 +208,7 @@ impl WasmEngine {
                 want: hex(sha256),
             });
         }
+        shape::check(wasm)?;
         let engine = engine(compiler, self.metering)?;
         let (what, code) = match kind {
             WasmKind::Module => ("module", engine.precompile_module(wasm)),

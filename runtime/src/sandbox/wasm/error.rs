@@ -30,6 +30,26 @@ pub enum LoadError {
         /// Its size in bytes.
         size: u64,
     },
+    /// A function is too long to be compiled.
+    #[error("WebAssembly function of {size} bytes, want at most {most}")]
+    LongFunction {
+        /// The size of its body in bytes.
+        size: usize,
+        /// The largest that is compiled.
+        most: usize,
+    },
+    /// A component would make too many instances.
+    #[error("WebAssembly component that makes more than {most} instances")]
+    ManyInstances {
+        /// The most that are made.
+        most: u64,
+    },
+    /// Components are nested too deep.
+    #[error("WebAssembly components nested more than {most} deep")]
+    DeepComponent {
+        /// The most levels.
+        most: usize,
+    },
     /// The bytes are not those that the caller named.
     #[error("WebAssembly file with SHA-256 {got}, want {want}")]
     WrongDigest {

@@ -6,6 +6,7 @@
 //! | `cache` | where compiled code is kept, and when it is trusted |
 //! | `cpu` | what compiled code may depend on |
 //! | [`program`] | telling modules and components apart |
+//! | `shape` | what is too much to compile |
 //! | [`run`](mod@run) | one run from start to end, in the order that the second wall needs |
 //! | [`http`] | serving components that answer requests |
 //! | `invoke` | calling one exported function |
@@ -31,6 +32,7 @@ mod limits;
 mod net;
 pub mod program;
 pub mod run;
+mod shape;
 mod stdio;
 mod throttle;
 

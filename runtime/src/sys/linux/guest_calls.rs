@@ -243,7 +243,10 @@ pub(super) fn filter(sockets: &Sockets, pid: u32) -> Filter {
             Action::Allow,
             if sockets.any() { OPEN_SOCKETS } else { &[] },
         ),
-        (Action::Allow, if sockets.new() { NEW_SOCKETS } else { &[] }),
+        (
+            Action::Allow,
+            if sockets.makes() { NEW_SOCKETS } else { &[] },
+        ),
         (
             Action::Allow,
             if sockets.bind.is_empty() {
@@ -328,7 +331,7 @@ fn argument_rules(sockets: &Sockets, pid: u32) -> Vec<(c_long, Vec<Vec<Match>>)>
         (libc::SYS_fcntl, one_of(1, &fcntl_commands())),
         (libc::SYS_ioctl, one_of(1, &ioctl_requests())),
     ];
-    if sockets.new() {
+    if sockets.makes() {
         let mut kinds = Vec::new();
         if sockets.streams() {
             // MPTCP and SMC are streams as well, which Landlock does not compare.
