@@ -191,8 +191,7 @@ async fn a_wider_token_is_got_where_one_is_too_narrow() {
     let asked = registry
         .requests()
         .into_iter()
-        .filter(|request| request.path.contains("/token"))
-        .last();
+        .rfind(|request| request.path.contains("/token"));
     assert!(asked.is_some_and(|request| request.path.contains("metadata_read")));
 }
 
