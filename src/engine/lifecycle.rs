@@ -220,7 +220,8 @@ impl Engine {
         }
     }
 
-    /// Shows what a container's guest has said; with `follow`, what it says from now on as well, until it ends.
+    /// Shows what a container's guest has said; with `follow`, what it says from now on as well, until it ends. Returns whether
+    /// some of it was removed before it could be shown, because the guest said more than the log keeps.
     ///
     /// # Errors
     ///
@@ -231,7 +232,7 @@ impl Engine {
         wanted: &Wanted,
         follow: bool,
         show: &mut dyn FnMut(&coracle_runtime::logs::Entry) -> io::Result<()>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let path = container.log_path();
         if container.config.log.max_size == 0 {
             return Err(Error::NoLog {

@@ -233,12 +233,12 @@ fn what_docker_has_and_we_do_not_is_said() {
     let world = World::new();
     world.guest_image("exit7");
     for arguments in [
-        ["run", "-d", "exit7"].as_slice(),
-        &["run", "-p", "80:80", "exit7"],
-        &["run", "--memory=1g", "exit7"],
-        &["run", "-t", "exit7"],
-        &["logs", "x"],
-        &["login"],
+        ["run", "--restart", "always", "exit7"].as_slice(),
+        &["run", "--hostname=x", "exit7"],
+        &["run", "--dns", "192.0.2.1", "exit7"],
+        &["run", "--device=/dev/null", "exit7"],
+        &["cp", "x:/y", "z"],
+        &["network", "ls"],
     ] {
         let message = world.refused(arguments);
         assert!(message.contains("is not supported yet: "), "{message}");

@@ -46,7 +46,8 @@ impl LogReader {
         }
     }
 
-    /// Calls `show` with each entry, oldest first. With `follow`, waits for more until it says that there will be none.
+    /// Calls `show` with each entry, oldest first. With `follow`, waits for more until it says that there will be none. Returns
+    /// whether files were removed before they were read: then entries are missing in between.
     ///
     /// # Errors
     ///
@@ -56,7 +57,7 @@ impl LogReader {
         wanted: &Wanted,
         mut follow: Option<Follow<'_>>,
         show: &mut dyn FnMut(&Entry) -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let mut files = self.files()?;
         if let Some(follow) = follow.as_mut() {
             while files.is_empty() {
@@ -88,7 +89,7 @@ impl LogReader {
                 return self.follow(lines, wanted, follow, show);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Goes on reading a file, and the ones that come after it.
@@ -98,7 +99,8 @@ impl LogReader {
         wanted: &Wanted,
         follow: Follow<'_>,
         show: &mut dyn FnMut(&Entry) -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
+        let mut missing = false;
         loop {
             // Asked first: what was written until now is read below.
             let more = follow();
@@ -106,18 +108,21 @@ impl LogReader {
             lines.rewind_if_emptied()?;
             lines.drain(wanted, show)?;
             if wanted.until.is_some_and(|until| Timestamp::now() > until) {
-                return Ok(());
+                return Ok(missing);
             }
             match newer {
-                Some(next) => lines = Lines::new(next),
+                Some(next) => {
+                    missing |= !next.follows;
+                    lines = Lines::new(next.file);
+                }
                 None if more => std::thread::sleep(PAUSE),
-                None => return Ok(()),
+                None => return Ok(missing),
             }
         }
     }
 
     /// Opens the file that was begun after this one.
-    fn newer_than(&self, known: &File) -> io::Result<Option<File>> {
+    fn newer_than(&self, known: &File) -> io::Result<Option<Newer>> {
         let mut newer = None;
         for age in 0..LogConfig::MOST_FILES {
             let open = match File::open(file(&self.dir, age)) {
@@ -127,10 +132,16 @@ impl LogReader {
             if is_same(&open, known)? {
                 return Ok(newer);
             }
-            newer = Some(open);
+            newer = Some(Newer {
+                file: open,
+                follows: true,
+            });
         }
         // It is gone, and who knows how many with it: go on with the oldest.
-        Ok(newer)
+        Ok(newer.map(|newer| Newer {
+            follows: false,
+            ..newer
+        }))
     }
 
     /// Opens all files, oldest first.
@@ -189,6 +200,13 @@ impl LogReader {
         }
         Ok(starts.front().copied().unwrap_or(end))
     }
+}
+
+/// A file that was begun later than another.
+struct Newer {
+    file: File,
+    /// Is it the next one?
+    follows: bool,
 }
 
 #[derive(Clone, Copy, Default)]

@@ -247,8 +247,8 @@ fn files(restricted: &Restricted) -> Verdict {
 fn file_attributes(restricted: &Restricted) -> Verdict {
     match &restricted.seccomp {
         Applied::Yes(_) => approximated(
-            "owners, extended attributes and the mode of what cannot be opened are safe; that a file exists, its size, owner, \
-             times and link target can be asked for any path, and times of the user's own files set",
+            "owners, and the mode and extended attributes of what cannot be opened, are safe; that a file exists, its size, \
+             owner, times and link target can be asked for any path, and times of the user's own files set",
         ),
         Applied::Unsupported(why) => Verdict::Unsupported(why.clone()),
     }

@@ -194,7 +194,7 @@ fn a_single_file_can_be_granted() {
 }
 
 #[test]
-fn no_special_files_and_no_attributes() {
+fn no_special_files_and_no_foreign_attributes() {
     let ground = Ground::new();
     let handle = File::open(ground.upper.join("file")).expect("open");
     let errors = tries(ground.spec(), || {
@@ -224,7 +224,8 @@ fn no_special_files_and_no_attributes() {
             ]
         }
     });
-    assert_eq!(errors, [EPERM; 8]);
+    // The guest's file system keeps what it knows of a copy in such an attribute, so a file that is open may have one.
+    assert_eq!(errors, [EPERM, EPERM, EPERM, EPERM, EPERM, EPERM, 0, EPERM]);
 }
 
 #[test]

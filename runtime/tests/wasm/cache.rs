@@ -50,7 +50,11 @@ impl Store {
         };
         let files =
             dirs.flat_map(|dir| fs::read_dir(dir.expect("readable").path()).expect("a directory"));
-        files.map(|file| file.expect("readable").path()).collect()
+        let files = files.map(|file| file.expect("readable").path());
+        // Each has its checksum beside it.
+        files
+            .filter(|file| file.extension().is_none_or(|end| end != "sum"))
+            .collect()
     }
 
     fn file(&self) -> PathBuf {

@@ -401,6 +401,14 @@ fn hostile_heads_are_refused() {
         ),
         ("GET / HTTP/1.1\r\nConnection: close\r\n\r\n", &["400"]),
         (
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
+            &["400"],
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n",
+            &["400"],
+        ),
+        (
             "GET / HTTP/1.1\r\nConnection: close\r\nHost: \u{e9}\r\n\r\n",
             &["400"],
         ),

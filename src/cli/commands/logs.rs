@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use coracle_runtime::logs::{Entry, Stream, Wanted};
 use jiff::{Span, Timestamp};
 
-use super::super::Exit;
 use super::super::error::Failure;
+use super::super::{Exit, ui};
 use super::start::plain;
 use crate::engine::Engine;
 
@@ -58,7 +58,14 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
     match shown {
         // Nobody reads on.
         Err(_) if closed => Ok(Exit::Success),
-        shown => shown.map(|()| Exit::Success).map_err(plain),
+        shown => {
+            if shown.map_err(plain)? {
+                ui::warning(
+                    "the program said more than the log keeps, and some of it was removed before it was shown; keep more with --log-opt max-size= and max-file=",
+                );
+            }
+            Ok(Exit::Success)
+        }
     }
 }
 

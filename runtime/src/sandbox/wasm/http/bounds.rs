@@ -7,8 +7,9 @@ use std::time::Duration;
 pub(super) const INSTANCES: usize = 1_000;
 /// How long a request waits for its turn when so many are being answered, before it is refused.
 pub(super) const TURN_TIME: Duration = Duration::from_secs(10);
-/// Connections open at once. Further ones wait in the kernel's queue until one ends.
-pub(super) const CONNECTIONS: usize = 10_000;
+/// Connections open at once. Further ones wait in the kernel's queue until one ends. With [`HEAD_BYTES`] each, strangers take
+/// 64 MiB at most.
+pub(super) const CONNECTIONS: usize = 2_000;
 /// How long a request's head may take, from the end of the last answer or the connection's begin: nobody holds a
 /// connection with a byte now and then. So it is also how long an idle connection is kept.
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(30);
@@ -17,7 +18,7 @@ pub(super) const BODY_PAUSE: Duration = Duration::from_secs(60);
 /// How long a client may take nothing of an answer.
 pub(super) const ANSWER_PAUSE: Duration = Duration::from_secs(60);
 /// Bytes of a request's head, and what is read ahead of a body. Proxies send up to 32 KiB.
-pub(super) const HEAD_BYTES: usize = 64 << 10;
+pub(super) const HEAD_BYTES: usize = 32 << 10;
 /// Requests at once in one connection of HTTP/2.
 pub(super) const STREAMS: u32 = 128;
 /// How often a silent connection of HTTP/2 is asked whether anybody is there, and how long it may take to answer.

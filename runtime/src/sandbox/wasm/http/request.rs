@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -273,8 +274,12 @@ fn complete(request: &mut Request<Incoming>, local: SocketAddr) -> Result<(), &'
     if request.uri().authority().is_some() {
         return Ok(());
     }
-    match request.headers().get(header::HOST) {
-        Some(host) if host.to_str().is_ok() => Ok(()),
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match hosts.next() {
+        // RFC 9112, 3.2: one, and a valid one, or whoever stands before us may take the request for another host's.
+        Some(host) if hosts.next().is_none() && Authority::try_from(host.as_bytes()).is_ok() => {
+            Ok(())
+        }
         Some(_) => Err("the Host header is invalid\n"),
         // RFC 9112, 3.2; older clients need not say it.
         None if request.version() >= Version::HTTP_11 => Err("the Host header is missing\n"),
