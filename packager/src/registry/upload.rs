@@ -1,6 +1,6 @@
 //! One blob from the store to a registry.
 //!
-//! The rule that every registry takes (research of their limits is in docs/registries.md): ask whether it is there, else let
+//! The rule that every registry takes (how they differ is in docs/registries.md): ask whether it is there, else let
 //! the registry take it from another of its repositories, else send it whole in one request. Pieces are for those who refuse
 //! that.
 
