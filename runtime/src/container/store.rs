@@ -405,6 +405,9 @@ impl ContainerStore {
             }
         }
         found.retain(|container| {
+            if container.is_leaving() {
+                return false;
+            }
             let ended = container.is_over();
             if ended {
                 // Whoever cannot remove it, such as another user, still does not see it.
@@ -555,6 +558,13 @@ impl Container {
             started,
             finished,
         })
+    }
+
+    /// Has its guest ended, is it to be removed then, and does a process still hold it? That is the one which ran the guest, in
+    /// its last moment, or one which makes a new container of its folder.
+    fn is_leaving(&self) -> bool {
+        self.config.auto_remove
+            && matches!(self.life(), Ok(Some(life)) if life.running && life.exit.is_some())
     }
 
     /// Has it ended, and is to be removed then?
