@@ -82,6 +82,8 @@ impl LayerStore {
             verified.leftovers = entries(&self.temp_root())?;
         }
         let _lease = self.lease()?;
+        // Listed before the layers: what a pull adds meanwhile has its layers first, and is not looked at.
+        let chains = entries(&self.chains_root())?;
         // Indexes that are right, by diff ID: the merged ones are made of them.
         let mut sound = BTreeMap::new();
         for algorithm in ["sha256", "sha512"] {
@@ -100,7 +102,7 @@ impl LayerStore {
                 }
             }
         }
-        for path in entries(&self.chains_root())? {
+        for path in chains {
             if !exists(&path.join(INDEX))? {
                 verified.unfinished.push(path);
                 continue;
