@@ -28,6 +28,8 @@ pub(super) struct Ask {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
+    /// Is a credential in the body, which no other server may get?
+    pub(super) is_secret: bool,
 }
 
 impl Ask {
@@ -37,6 +39,7 @@ impl Ask {
             url,
             headers: HeaderMap::new(),
             body: None,
+            is_secret: false,
         }
     }
 
@@ -117,6 +120,7 @@ impl Endpoint {
             mut url,
             mut headers,
             mut body,
+            is_secret,
         } = ask;
         for _ in 0..=REDIRECTS {
             let client = self.client_for(&url).await?;
@@ -135,6 +139,9 @@ impl Endpoint {
             }
             super::body::drain(answer).await;
             if next.origin() != url.origin() {
+                if is_secret && body.is_some() {
+                    return Err(self.misled(&next, "a credential would go to another server"));
+                }
                 headers.remove(AUTHORIZATION);
             }
             url = next;

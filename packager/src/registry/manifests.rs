@@ -16,6 +16,8 @@ use crate::media_type::{ACCEPTED_MANIFESTS, OCI_INDEX};
 
 /// Tags of one repository that are listed.
 const TAGS: usize = 100_000;
+/// Bytes of all pages of one list together.
+const LIST_BYTES: usize = 64 << 20;
 /// Pages of one list that are asked for.
 const PAGES: usize = 1_000;
 /// Where registries say what digest an answer has.
@@ -194,11 +196,12 @@ impl Repository {
         let fail = |cause| self.fail(Step::Tags, cause);
         let mut next = Some(self.url("tags/list").await.map_err(fail)?);
         let mut tags = Vec::new();
-        for _ in 0..PAGES {
-            let Some(url) = next.take() else { break };
+        let mut pages = Pages::default();
+        while let Some(url) = next.take() {
             let (headers, bytes) = self
                 .list(self.attempts(), Step::Tags, url.clone(), None)
                 .await?;
+            pages.add(&bytes, "the list of tags").map_err(fail)?;
             let page: Page = self.json(&bytes, "a list of tags").map_err(fail)?;
             tags.extend(page.tags.unwrap_or_default());
             if tags.len() > TAGS {
@@ -237,8 +240,9 @@ impl Repository {
         }
         let mut next = Some(url);
         let mut whole: Option<ImageIndex> = None;
-        for _ in 0..PAGES {
-            let Some(url) = next.take() else { break };
+        let mut more = Vec::new();
+        let mut pages = Pages::default();
+        while let Some(url) = next.take() {
             // Where there is no such API, some limit requests for it: trying again would only take time.
             let attempts = if whole.is_none() {
                 Attempts::one()
@@ -263,23 +267,21 @@ impl Repository {
             if whole.is_none() && bytes.trim_ascii_start().starts_with(b"<") {
                 return Ok(None);
             }
+            pages.add(&bytes, "the list of referrers").map_err(fail)?;
             let page: ImageIndex = self.json(&bytes, "a list of referrers").map_err(fail)?;
-            match &mut whole {
-                None => whole = Some(page),
-                Some(index) => {
-                    let mut manifests = index.manifests().clone();
-                    manifests.extend(page.manifests().iter().cloned());
-                    if manifests.len() > TAGS {
-                        return Err(fail(Cause::TooLarge {
-                            what: "the list of referrers",
-                            got: manifests.len() as u64,
-                            limit: TAGS as u64,
-                        }));
-                    }
-                    index.set_manifests(manifests);
-                }
+            more.extend(page.manifests().iter().cloned());
+            if more.len() > TAGS {
+                return Err(fail(Cause::TooLarge {
+                    what: "the list of referrers",
+                    got: more.len() as u64,
+                    limit: TAGS as u64,
+                }));
             }
+            whole.get_or_insert(page);
             next = self.next_page(&url, &headers).map_err(fail)?;
+        }
+        if let Some(whole) = &mut whole {
+            whole.set_manifests(more);
         }
         Ok(whole)
     }
@@ -416,6 +418,34 @@ impl Repository {
             Some(next) if next != *url => Ok(Some(next)),
             _ => Err(self.protocol("its link to the next page leads elsewhere")),
         }
+    }
+}
+
+/// What the pages of one list have taken so far.
+#[derive(Default)]
+struct Pages {
+    count: usize,
+    bytes: usize,
+}
+
+impl Pages {
+    /// Counts a page; a list that goes on without end is refused, not cut.
+    fn add(&mut self, page: &[u8], what: &'static str) -> Result<(), Cause> {
+        self.count += 1;
+        self.bytes = self.bytes.saturating_add(page.len());
+        let (got, limit) = if self.count > PAGES {
+            (self.count, PAGES)
+        } else {
+            (self.bytes, LIST_BYTES)
+        };
+        if got <= limit {
+            return Ok(());
+        }
+        Err(Cause::TooLarge {
+            what,
+            got: got as u64,
+            limit: limit as u64,
+        })
     }
 }
 

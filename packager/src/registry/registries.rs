@@ -149,15 +149,19 @@ impl RegistriesConf {
     #[must_use]
     pub fn with_insecure(mut self, registries: &[&str]) -> Self {
         for name in registries {
-            let registry = Registry {
-                prefix: (*name).to_owned(),
-                location: String::new(),
-                insecure: true,
-                blocked: false,
-                mirror_by_digest_only: false,
-                mirror: Vec::new(),
-            };
-            self.registries.insert((*name).to_owned(), registry);
+            // What else is said of it holds on: one that is blocked stays so.
+            let registry = self
+                .registries
+                .entry((*name).to_owned())
+                .or_insert_with(|| Registry {
+                    prefix: (*name).to_owned(),
+                    location: String::new(),
+                    insecure: true,
+                    blocked: false,
+                    mirror_by_digest_only: false,
+                    mirror: Vec::new(),
+                });
+            registry.insecure = true;
         }
         self
     }
@@ -401,6 +405,14 @@ mod tests {
         assert_eq!(sources(&conf, "r.example/x"), ["r.example/x"]);
         let conf = conf.with_insecure(&["r.example"]);
         assert_eq!(sources(&conf, "r.example/x"), ["!r.example/x"]);
+    }
+
+    #[test]
+    fn what_is_blocked_stays_so_without_tls() {
+        let conf = conf("[[registry]]\nlocation = \"r.example\"\nblocked = true\n");
+        let conf = conf.with_insecure(&["r.example"]);
+        let name = Reference::parse("r.example/x").expect("a reference");
+        assert!(matches!(conf.sources(&name), Err(Cause::Blocked { .. })));
     }
 
     #[test]

@@ -93,6 +93,7 @@ impl Request<'_> {
                     url,
                     headers,
                     body: Some(form(&pairs)),
+                    is_secret: true,
                 }
             }
             credential => {
@@ -117,6 +118,7 @@ impl Request<'_> {
                     url,
                     headers,
                     body: None,
+                    is_secret: false,
                 }
             }
         };

@@ -276,3 +276,29 @@ async fn a_blob_of_a_neighbour_is_mounted() {
         assert_eq!(count(&registry, "PUT", "/uploads/"), puts + 2);
     }
 }
+
+#[tokio::test]
+async fn an_identity_token_goes_to_no_other_server() {
+    let registry = FakeRegistry::start_as(
+        Kind::Acr,
+        user("00000000-0000-0000-0000-000000000000", "acr-refresh"),
+    );
+    let other = FakeRegistry::start(Access::Open);
+    // It keeps method and body: whoever follows hands the token over.
+    registry.fault(
+        "POST",
+        "/oauth2/token",
+        Fault::Redirect(other.host().to_owned()),
+        usize::MAX,
+    );
+    let client = client_of(Given(Credential::Identity(Secret::new("acr-refresh"))));
+    let error = pull_error(&client, &Home::new(), &reference(&registry, ":1")).await;
+    assert!(
+        error
+            .cause
+            .to_string()
+            .contains("a credential would go to another server"),
+        "{error:?}"
+    );
+    assert!(other.requests().is_empty());
+}
