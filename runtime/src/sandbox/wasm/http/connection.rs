@@ -20,6 +20,9 @@ use super::request::Handler;
 /// How a connection of HTTP/2 begins that was not negotiated, as a request of HTTP/1 cannot (RFC 9113, 3.4).
 const HTTP2: &[u8] = b"PRI ";
 
+/// Bytes that begin a connection of HTTP/2. hyper waits for them without end.
+const PREFACE: usize = 24;
+
 /// Serves one connection to its end. `closing` tells that it is to end after what it has begun.
 pub(super) async fn serve(
     stream: TcpStream,
@@ -33,6 +36,7 @@ pub(super) async fn serve(
     let io = TokioIo::new(Patient {
         stream,
         pause: None,
+        opening: http2.then(|| (Box::pin(sleep(HEAD_TIME)), PREFACE)),
     });
     let service = service_fn(move |request| Arc::clone(&handler).answer(request, local));
     // What ends a connection early is the client's doing, or was told where it happened.
@@ -93,6 +97,8 @@ async fn speaks_http2(stream: &TcpStream, closing: &mut watch::Receiver<bool>) -
 struct Patient {
     stream: TcpStream,
     pause: Option<Pin<Box<Sleep>>>,
+    /// Until when the connection has to have begun, and how many bytes that still takes.
+    opening: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl Patient {
@@ -121,7 +127,17 @@ impl AsyncRead for Patient {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Some((late, missing)) = &mut self.opening {
+            *missing = missing.saturating_sub(buffer.filled().len().saturating_sub(before));
+            if *missing == 0 {
+                self.opening = None;
+            } else if poll.is_pending() && late.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        poll
     }
 }
 

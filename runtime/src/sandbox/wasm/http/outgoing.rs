@@ -80,7 +80,7 @@ pub(in super::super) async fn send(
         WasiBody::new(Received {
             incoming,
             patience,
-            late: Box::pin(sleep(patience)),
+            late: None,
         })
     });
     let connection = async move {
@@ -214,7 +214,8 @@ pub(in super::super) fn tls() -> Option<Arc<ClientConfig>> {
 struct Received {
     incoming: Incoming,
     patience: Duration,
-    late: Pin<Box<Sleep>>,
+    /// Runs while the guest waits: the time that it computes between two reads is not the server's.
+    late: Option<Pin<Box<Sleep>>>,
 }
 
 impl Body for Received {
@@ -226,11 +227,12 @@ impl Body for Received {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) {
-            let deadline = tokio::time::Instant::now() + self.patience.min(ANSWER);
-            self.late.as_mut().reset(deadline);
+            self.late = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(Error::from)));
         }
-        ready!(self.late.as_mut().poll(context));
+        let patience = self.patience.min(ANSWER);
+        let late = self.late.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(late.as_mut().poll(context));
         Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
     }
 

@@ -24,7 +24,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 
 use super::body::{Answer, Guest, Sent, Written};
-use super::bounds::TURN_TIME;
+use super::bounds::{AFTERWORK, TURN_TIME};
 use super::ticker::Ticker;
 use crate::sandbox::wasm::bind::p2;
 use crate::sandbox::wasm::bind::preopen::Start;
@@ -233,7 +233,9 @@ impl Handler {
         // Nobody wants the body, and a guest that found that out in the middle of it would take it for a failure.
         let (parts, body) = response.into_parts();
         let mut body = Answer::of_running(body, guest);
-        tokio::spawn(async move { while let Some(Ok(_)) = body.frame().await {} });
+        let rest = async move { while let Some(Ok(_)) = body.frame().await {} };
+        // No client is there any more whose going would end it.
+        tokio::spawn(timeout(AFTERWORK, rest));
         Response::from_parts(parts, Answer::of(""))
     }
 

@@ -155,11 +155,18 @@ impl UdpSocket {
                 return Err(ErrorCode::AddressNotBindable.into());
             }
             Listen::Take(listener) => {
-                let OpenSocket::Udp(socket) = &listener.socket else {
-                    return Err(ErrorCode::InvalidState.into());
+                let socket = match &listener.socket {
+                    OpenSocket::Udp(socket) => socket.try_clone().and_then(TokioSocket::from_std),
+                    OpenSocket::Tcp(_) => Err(io::ErrorKind::InvalidInput.into()),
                 };
-                let socket = TokioSocket::from_std(socket.try_clone()?)?;
-                (socket, at, Some(listener))
+                match socket {
+                    Ok(socket) => (socket, at, Some(listener)),
+                    // Without a descriptor now, the guest may still have the port later.
+                    Err(error) => {
+                        network.give_back(listener);
+                        return Err(error.into());
+                    }
+                }
             }
             Listen::Open => {
                 let at = if network.is_host() {
