@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub use super::net::Scheme as Protocol;
+
 /// A class of grants. There are few, because people can hold few in mind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -55,30 +57,6 @@ impl serde::Serialize for Class {
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// What a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// Bytes over TCP.
-    Tcp,
-    /// Datagrams.
-    Udp,
-    /// HTTP without TLS.
-    Http,
-    /// HTTP over TLS.
-    Https,
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Http => "http",
-            Self::Https => "https",
-        })
     }
 }
 

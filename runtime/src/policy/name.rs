@@ -65,10 +65,12 @@ impl NamePrefix {
         }
     }
 
-    /// Does this interface fit, whatever its version? A version is compared only if one was written.
+    /// Does this interface fit, whatever its version? A version is compared only if one was written. What a module imports is
+    /// `wasi_snapshot_preview1.fd_write`: the interface is what stands before the dot.
     pub fn matches_interface(&self, name: &str) -> bool {
         let bare = name.split('@').next().unwrap_or(name);
-        self.matches(name) || self.matches(bare)
+        let module = bare.split_once('.').map_or(bare, |(module, _)| module);
+        [name, bare, module].iter().any(|name| self.matches(name))
     }
 }
 
@@ -129,6 +131,21 @@ mod tests {
             ("acme:greet/hello@1.2.0", "acme:greet/hello@1.3.0", false),
             ("acme:greet/*", "acme:greet/bye", true),
             ("acme:greet/hello", "acme:greet/hello-world@1.0.0", false),
+            (
+                "wasi_snapshot_preview1",
+                "wasi_snapshot_preview1.fd_write",
+                true,
+            ),
+            (
+                "wasi_snapshot_preview1.fd_write",
+                "wasi_snapshot_preview1.fd_write",
+                true,
+            ),
+            (
+                "wasi_snapshot_preview1.fd_read",
+                "wasi_snapshot_preview1.fd_write",
+                false,
+            ),
         ];
         for (pattern, name, want) in table {
             let pattern: NamePrefix = pattern.parse().expect(pattern);

@@ -150,7 +150,7 @@ pub fn imported(policy: &Policy, imports: &[String], unknown: &[String]) -> Vec<
         } else if is_wasi(import) {
             Some("this version of Coracle does not have it".to_owned())
         } else {
-            Some("this host does not have it; a component in the image's /usr/lib/wasm can provide it".to_owned())
+            Some("this host does not have it; link what provides it into the program, such as with `wac plug`".to_owned())
         };
         match refused {
             Some(reason) => items.push(Item {

@@ -21,7 +21,7 @@ use self::known::Known;
 pub(super) use self::resolver::ResolveError;
 use self::resolver::Resolver;
 use crate::policy::net::{Mode, NetPolicy, Protocol, Refusal, Scheme, Verdict, host_name};
-use crate::policy::{Capability, Observer, Protocol as Spoken};
+use crate::policy::{Capability, Observer};
 use crate::sandbox::wasm::http::outgoing;
 use crate::spec::{ContainerSpec, Listener};
 
@@ -91,7 +91,7 @@ impl Network {
         self.tell(
             verdict.allows(),
             &Capability::Connect {
-                protocol: spoken(scheme),
+                protocol: scheme,
                 host,
                 port: to.port(),
             },
@@ -126,7 +126,7 @@ impl Network {
         let name = host_name(text).map_err(|_| ResolveError::Invalid)?;
         if !self.policy.resolves(&name) {
             let capability = Capability::Connect {
-                protocol: spoken(scheme),
+                protocol: scheme,
                 host: name,
                 port,
             };
@@ -166,8 +166,8 @@ impl Network {
             allowed,
             &Capability::Listen {
                 protocol: match protocol {
-                    Protocol::Tcp => Spoken::Tcp,
-                    Protocol::Udp => Spoken::Udp,
+                    Protocol::Tcp => Scheme::Tcp,
+                    Protocol::Udp => Scheme::Udp,
                 },
                 port,
             },
@@ -221,15 +221,6 @@ pub(super) enum Listen {
     Take(Listener),
     /// On a socket that has to be opened.
     Open,
-}
-
-fn spoken(scheme: Scheme) -> Spoken {
-    match scheme {
-        Scheme::Tcp => Spoken::Tcp,
-        Scheme::Udp => Spoken::Udp,
-        Scheme::Http => Spoken::Http,
-        Scheme::Https => Spoken::Https,
-    }
 }
 
 #[cfg(test)]
