@@ -1,19 +1,27 @@
 //! What Docker's command line has and this one has not yet, so that who asks for it is told.
 
 /// Commands and flags, and what they are for.
-const FEATURES: [(&[&str], &str); 10] = [
+const FEATURES: [(&[&str], &str); 15] = [
     (
-        &["--restart", "attach"],
-        "start it with `coracle start`, and read what it says with `coracle logs --follow`",
+        &["attach"],
+        "read what it says with `coracle logs --follow`, or run it in the foreground with `coracle start --attach`",
     ),
+    (&["--restart"], "have the host's service manager start it"),
     (
-        &[
-            "cp", "diff", "commit", "top", "stats", "port", "events", "update",
-        ],
+        &["diff", "commit", "top", "stats", "events", "update"],
         "a container can be run, started, stopped, listed, inspected and removed, and other programs run in it",
     ),
     (
-        &["--dns", "--hostname", "-h", "network"],
+        &["cp"],
+        "mount a folder with --volume, or take the files out with `coracle export`",
+    ),
+    (&["port"], "`coracle ps` shows the ports"),
+    (
+        &["--hostname", "-h"],
+        "a WebAssembly program has no host name",
+    ),
+    (
+        &["--dns", "network"],
         "the network is granted with --allow-connect and --publish",
     ),
     (
@@ -41,8 +49,12 @@ const FEATURES: [(&[&str], &str); 10] = [
         "registries have no common way to search; look on their web pages",
     ),
     (
-        &["container", "convert"],
-        "images can be built, pulled, pushed, tagged, listed, inspected and removed; skopeo reads the data folder's images/",
+        &["container"],
+        "leave the word out: `coracle ps`, `coracle rm`",
+    ),
+    (
+        &["convert"],
+        "`coracle save` writes the shapes that there are",
     ),
     (
         &[

@@ -39,15 +39,9 @@ struct Cli {
 /// What every command takes.
 #[derive(clap::Args)]
 struct Global {
-    /// Keep images and containers in this folder [default: /var/lib/coracle for root on Linux, else where users' data is kept, such as
+    /// Keep images and containers in this folder [default: $CORACLE_ROOT, or /var/lib/coracle for root on Linux, else where users' data is kept, such as
     /// ~/.local/share/coracle]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "CORACLE_ROOT",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
 
     /// Tell on standard error what is done and why
@@ -237,10 +231,7 @@ impl Cli {
 
 fn open_engine(root: Option<PathBuf>) -> Result<Engine, Failure> {
     let root = root.or_else(|| {
-        dirs::default_root(
-            |name| std::env::var_os(name),
-            coracle_runtime::sys::is_root(),
-        )
+        dirs::default_root(|name| std::env::var_os(name), coracle_runtime::sys::is_root)
     });
     let root = root.ok_or_else(|| {
         Failure::usage("finding the data folder: the environment names no home")

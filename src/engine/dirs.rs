@@ -7,21 +7,28 @@ use std::path::PathBuf;
 ///
 /// | system | place |
 /// |---|---|
+/// | any, with `CORACLE_ROOT` | that folder |
 /// | Linux, as root | `/var/lib/coracle` |
 /// | Linux | `$XDG_DATA_HOME/coracle`, or `~/.local/share/coracle` |
 /// | macOS | `~/Library/Application Support/coracle` |
 /// | Windows | `%LOCALAPPDATA%\coracle` |
-pub fn default_root(variable: impl Fn(&str) -> Option<OsString>, is_root: bool) -> Option<PathBuf> {
+pub fn default_root(
+    variable: impl Fn(&str) -> Option<OsString>,
+    is_root: impl FnOnce() -> bool,
+) -> Option<PathBuf> {
     let path = |name: &str| {
         variable(name)
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
+    if let Some(root) = path("CORACLE_ROOT") {
+        return Some(root);
+    }
     let base = if cfg!(windows) {
         path("LOCALAPPDATA")?
     } else if cfg!(target_os = "macos") {
         path("HOME")?.join("Library/Application Support")
-    } else if is_root {
+    } else if is_root() {
         PathBuf::from("/var/lib")
     } else {
         // The XDG base directory specification: a relative value must be ignored.
@@ -89,7 +96,7 @@ mod tests {
     #[test]
     fn each_user_has_the_usual_place() {
         let place = |pairs, is_root| {
-            default_root(with(pairs), is_root).map(|path| path.to_string_lossy().into_owned())
+            default_root(with(pairs), || is_root).map(|path| path.to_string_lossy().into_owned())
         };
         assert_eq!(
             place(&[("HOME", "/home/a")], true).as_deref(),
@@ -106,6 +113,10 @@ mod tests {
         assert_eq!(
             place(&[("HOME", "/h"), ("XDG_DATA_HOME", "rel")], false).as_deref(),
             Some("/h/.local/share/coracle")
+        );
+        assert_eq!(
+            place(&[("HOME", "/h"), ("CORACLE_ROOT", "/r")], true).as_deref(),
+            Some("/r")
         );
         assert_eq!(place(&[], false), None);
     }

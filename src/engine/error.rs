@@ -333,11 +333,11 @@ impl Error {
             Self::SeveralNames { .. } => "give the name to remove, or use `rmi --force` to remove all".to_owned(),
             Self::NoCommand { .. } => "name the program after the image, such as `coracle run IMAGE /app.wasm`".to_owned(),
             Self::File { doing: CONTEXT, .. } => "name a folder that has a Dockerfile, such as `.`".to_owned(),
-            Self::ProgramNotFound { .. } | Self::ProgramNotRunnable { .. } => "check the ENTRYPOINT with `coracle inspect IMAGE`, or choose another with `--entrypoint`".to_owned(),
+            Self::ProgramNotFound { .. } | Self::ProgramNotRunnable { .. } => "see what there is with `coracle export CONTAINER | tar t`; an image's ENTRYPOINT is shown by `coracle inspect IMAGE`, and `run --entrypoint` chooses another".to_owned(),
             Self::Mount { source, .. } if source.kind() == std::io::ErrorKind::NotFound => "create the host path first; it is not created for you".to_owned(),
             Self::NotGrantable { .. } => "see all of it with `coracle run --explain`".to_owned(),
             Self::Run(RunError::Wall(source)) if source.is::<super::policy::Incomplete>() => "start it without that with `--allow-degraded`, if it is not the host's ceiling that requires it".to_owned(),
-            Self::Run(RunError::UnknownImports { .. }) => "no flag grants it; a component in the image's /usr/lib/wasm can provide an interface".to_owned(),
+            Self::Run(RunError::UnknownImports { .. }) => "no flag grants it; link what provides it into the program before it goes into the image, such as with `wac plug`".to_owned(),
             Self::Container(ContainerError::NameInUse { name, .. }) => format!("choose another --name, or remove that container with `coracle rm {name}`"),
             Self::Container(
                 ContainerError::BadConfig { path, .. } | ContainerError::UnknownVersion { path, .. },
@@ -355,7 +355,7 @@ impl Error {
             Self::Store(
                 StoreError::WrongDigest { .. } | StoreError::WrongSize { .. } | StoreError::Missing { .. },
             )
-            | Self::Layer(_) => "the image is damaged here: pull or build it again".to_owned(),
+            | Self::Layer(_) => "what is imported must be a tar with a root file system; an image that was whole before is damaged here: pull or build it again".to_owned(),
             Self::Store(StoreError::DamagedIndex { .. }) => "no image is lost; get the names back with `coracle system check --repair`".to_owned(),
             Self::Store(StoreError::Layout { path, .. }) => format!("if nothing but Coracle writes there, delete {}: it is made again", path.display()),
             Self::ListExists { name } => format!("add to it with --amend, or remove it with `coracle rmi {name}`"),

@@ -323,7 +323,7 @@ impl Engine {
                 process.signal(signal).map_err(failed)?;
                 return Ok(true);
             }
-            if !matches!(container.state()?, State::Running { .. }) {
+            if !container.runs()? {
                 return Ok(false);
             }
             // It has just been taken over by a process that will say in a moment which it is.
@@ -340,9 +340,10 @@ impl Engine {
         container: &Container,
         patience: Option<Duration>,
     ) -> Result<bool, Error> {
-        let end = patience.map(|patience| Instant::now() + patience);
+        // What no clock can count to is for ever.
+        let end = patience.and_then(|patience| Instant::now().checked_add(patience));
         loop {
-            if !matches!(container.state()?, State::Running { .. }) {
+            if !container.runs()? {
                 return Ok(true);
             }
             let left = end.map_or(LONGEST_WAIT, |end| {

@@ -305,6 +305,7 @@ impl Engine {
         raised: &mut dyn FnMut(),
         ended: &mut dyn FnMut(&Exit),
     ) -> Result<Exit, Error> {
+        allow_open_files(&prepared.config.policy.limits)?;
         let mut wall = wall_around(container, &prepared.mounts)?;
         wall.grant_network(&prepared.config.policy.net, &prepared.listeners);
         let policy = prepared.config.policy.clone();
@@ -653,18 +654,25 @@ fn exit_of(outcome: &Outcome) -> Exit {
     }
 }
 
+/// Lets the process hold as many files open as the guest may.
+fn allow_open_files(limits: &Limits) -> Result<(), Error> {
+    if limits.open_files <= Limits::DEFAULT_OPEN_FILES {
+        return Ok(());
+    }
+    // A few more are the engine's own.
+    sys::allow_open_files(limits.open_files.saturating_add(64)).map_err(|source| Error::Limit {
+        doing: "allowing so many open files",
+        source,
+    })
+}
+
 /// Sets what the process itself is held to, while it may still do so.
 fn limit_process(
     limits: &Limits,
     owned: &Owned,
     farewell: Option<fn(&str) -> String>,
 ) -> Result<(), Error> {
-    let failed = |doing| move |source| Error::Limit { doing, source };
-    if limits.open_files > Limits::DEFAULT_OPEN_FILES {
-        // A few more are the engine's own.
-        sys::allow_open_files(limits.open_files.saturating_add(64))
-            .map_err(failed("allowing so many open files"))?;
-    }
+    allow_open_files(limits)?;
     if let Some(timeout) = limits.timeout {
         let exit = Exit::because(
             Outcome::TIMED_OUT,
@@ -678,8 +686,12 @@ fn limit_process(
                 .map(|(line, reason)| line(reason).into_bytes())
                 .unwrap_or_default(),
         };
-        sys::end_after(timeout.duration(), owned.record.file(), ending)
-            .map_err(failed("setting a timer for the guest"))?;
+        sys::end_after(timeout.duration(), owned.record.file(), ending).map_err(|source| {
+            Error::Limit {
+                doing: "setting a timer for the guest",
+                source,
+            }
+        })?;
     }
     Ok(())
 }

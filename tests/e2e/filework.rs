@@ -39,14 +39,14 @@ fn compare(name: &str, script: &str, host: &str) {
     let wanted = String::from_utf8(output.stdout).expect("plain text");
 
     world.write("shared/.keep", "");
-    let mount = format!("{}:/work", world.path("shared").display());
+    let mount = format!("{}:/files", world.path("shared").display());
     for flags in [
         &[][..],
         &["-v", &mount],
-        &["--tmpfs", "/work"],
+        &["--tmpfs", "/files"],
         &["--storage-opt", "size=1g"],
     ] {
-        let arguments = [&["run", "--rm"], flags, &[name, "/work/base"]].concat();
+        let arguments = [&["run", "--rm"], flags, &[name, "/files/base"]].concat();
         let got = world.run(&arguments).expect_code(0, &arguments).text();
         let different = got
             .lines()
@@ -83,8 +83,8 @@ fn go_works_with_files_while_its_heap_grows() {
     )
     .expect("the program is copied");
     world.ok(&["build", "-q", "-t", "go", &context]);
-    for flags in [&[][..], &["--tmpfs", "/work"]] {
-        let arguments = [&["run", "--rm"], flags, &["go", "/work/base"]].concat();
+    for flags in [&[][..], &["--tmpfs", "/files"]] {
+        let arguments = [&["run", "--rm"], flags, &["go", "/files/base"]].concat();
         let got = world.run(&arguments).expect_code(0, &arguments).text();
         assert_eq!(
             got,

@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use crate::fixtures::only;
 use crate::world::{Running, World, finish, wait_until};
 
 /// An image with two programs.
@@ -142,6 +143,38 @@ fn create_and_start_in_the_foreground() {
 }
 
 #[test]
+fn the_first_run_of_an_image_writes_its_id() {
+    let world = World::new();
+    let context = world.context("fresh", &only("exit7"), &["exit7"], &[]);
+    let file = world.path("id");
+    let arguments = [
+        "run",
+        "--cidfile",
+        file.to_str().expect("text"),
+        "--entrypoint",
+        "/exit7.wasm",
+        &context,
+    ];
+    // The image is built first, in a process that gives its place to another.
+    world.run(&arguments).expect_code(7, &arguments);
+    let id = std::fs::read_to_string(&file).expect("the file");
+    assert_eq!(world.ok(&["ps", "-aq", "--no-trunc"]).trim_end(), id);
+}
+
+#[test]
+fn what_is_removed_at_its_end_is_not_restarted() {
+    let world = World::new();
+    image(&world);
+    world.ok(&["run", "-d", "--rm", "--name", "once", "life"]);
+    let output = world.run(&["restart", "once"]).expect_code(1, &["restart"]);
+    assert!(output.errors().contains("--rm"), "{}", output.errors());
+    assert_eq!(status(&world, "once"), "running");
+    // Longer than any clock counts is for ever, and it ends at once.
+    world.ok(&["stop", "-t", "9223372036854775807", "once"]);
+    world.ok(&["rm", "-f", "once"]);
+}
+
+#[test]
 fn another_program_runs_beside_the_first() {
     let world = World::new();
     image(&world);
@@ -235,6 +268,8 @@ fn a_paused_container_does_nothing() {
     wait_until("it stands still", || status(&world, "ice") == "paused");
     assert!(world.ok(&["ps"]).contains("(Paused)"));
     world.run(&["pause", "ice"]).expect_code(1, &["pause"]);
+    let output = world.run(&["start", "ice"]).expect_code(1, &["start"]);
+    assert!(output.errors().contains("unpause"), "{}", output.errors());
     world
         .run(&["exec", "ice", "/exit7.wasm"])
         .expect_code(1, &["exec"]);
@@ -288,7 +323,8 @@ fn who_floods_its_log_keeps_the_newest() {
         .expect("the log's folder")
         .map(|entry| entry.expect("an entry").metadata().expect("its size").len())
         .collect();
-    assert_eq!(sizes.len(), 2);
+    // One, if it was killed after the full file became the older one and before the next was made.
+    assert!(matches!(sizes.len(), 1 | 2), "{sizes:?}");
     // One object may go over: a write of the guest is not cut.
     assert!(
         sizes.iter().all(|size| *size <= (1 << 20) + 16384),

@@ -488,8 +488,15 @@ impl ContainerStore {
     /// What the file system says.
     pub fn remove_damaged(&self, id: &Id) -> Result<bool, ContainerError> {
         let home = self.kept().join(id.as_str());
-        if !home.exists() || is_running(&home.join(STATE)).unwrap_or(false) {
+        if !home.exists() {
             return Ok(false);
+        }
+        let state = home.join(STATE);
+        match is_running(&state) {
+            Ok(true) => return Ok(false),
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("asking", &state)(error)),
         }
         self.discard(&home, None)?;
         Ok(true)
@@ -505,7 +512,7 @@ impl ContainerStore {
         let state = container.dir.join(STATE);
         self.sweep();
         let patience = Instant::now() + KILL_GRACE;
-        while matches!(container.state()?, State::Running { .. }) {
+        while container.runs()? {
             if !force {
                 return Err(ContainerError::Running { name: name.clone() });
             }
@@ -569,8 +576,12 @@ impl Container {
 
     /// Has it ended, and is to be removed then?
     pub(super) fn is_over(&self) -> bool {
+        // What cannot be asked is not taken for dead.
         self.config.auto_remove
-            && !matches!(self.state(), Ok(State::Running { .. } | State::Created))
+            && matches!(
+                self.state(),
+                Ok(State::Exited { .. }) | Err(ContainerError::NotFound { .. })
+            )
     }
 
     /// Returns what the container's last start said of its walls; null if it never started.
@@ -581,6 +592,15 @@ impl Container {
     pub fn walls(&self) -> Result<serde_json::Value, ContainerError> {
         let start = self.life()?.and_then(|life| life.start);
         Ok(start.map(|start| start.walls).unwrap_or_default())
+    }
+
+    /// Does a process run it? None runs one that is gone, as one with `--rm` may be the moment after it has ended.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn runs(&self) -> Result<bool, ContainerError> {
+        Ok(self.life()?.is_some_and(|life| life.running))
     }
 
     /// Returns the process that runs the container. `None`: it does not run, or its process has not said yet which it is.
@@ -598,7 +618,7 @@ impl Container {
         };
         // Held open, the process cannot be replaced by another of the same number; it is the right one if the container
         // runs and still names it.
-        let runs = matches!(self.state()?, State::Running { .. });
+        let runs = self.runs()?;
         Ok((runs && self.owner() == pid).then_some(process))
     }
 

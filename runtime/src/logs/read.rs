@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::entry::{Entry, decode};
+use super::entry::{Entry, Stream, decode};
 use super::{LogConfig, file};
 
 /// Longest line that is read, in bytes: 16 KiB of text in which each byte needs six, and as much again in base64.
@@ -146,11 +146,25 @@ impl LogReader {
 
     /// Opens all files, oldest first.
     fn files(&self) -> io::Result<Vec<File>> {
-        let mut files = Vec::new();
+        let mut files: Vec<File> = Vec::new();
+        let mut holes = 0;
         for age in 0..LogConfig::MOST_FILES {
-            match File::open(file(&self.dir, age)) {
+            let open = match File::open(file(&self.dir, age)) {
+                // While files become one older there is a hole for a moment.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && holes == 0 => {
+                    holes = 1;
+                    continue;
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                open => files.push(open?),
+                open => open?,
+            };
+            // It may have become one older since it was opened.
+            let is_known = match files.last() {
+                Some(last) => is_same(last, &open)?,
+                None => false,
+            };
+            if !is_known {
+                files.push(open);
             }
         }
         files.reverse();
@@ -180,19 +194,21 @@ impl LogReader {
             });
         }
         let mut starts = VecDeque::new();
-        let mut at_start = true;
+        // Of each stream, as they are shown.
+        let mut at_start = [true; 2];
         for (at, open) in files.iter().enumerate() {
             let mut lines = Lines::new(open.try_clone()?);
             let mut line = 0;
             while let Some(entry) = lines.next()? {
                 if let Some(entry) = entry.filter(|entry| wanted.holds(entry)) {
-                    if at_start {
+                    let at_start = &mut at_start[usize::from(entry.stream == Stream::Stderr)];
+                    if *at_start {
                         starts.push_back(Position { file: at, line });
                         if starts.len() > tail {
                             starts.pop_front();
                         }
                     }
-                    at_start = entry.bytes.ends_with(b"\n");
+                    *at_start = entry.bytes.ends_with(b"\n");
                 }
                 line += 1;
             }

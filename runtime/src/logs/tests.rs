@@ -175,3 +175,32 @@ fn nothing_is_lost_while_files_are_changed() {
     let want: String = (0..LINES).map(|line| format!("{line}\n")).collect();
     assert_eq!(String::from_utf8(seen).expect("text"), want);
 }
+
+#[test]
+fn a_line_is_a_line_of_its_own_stream() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let log = LogWriter::open(dir.path(), LogConfig::default()).expect("open");
+    log.write(Stream::Stdout, b"prompt> ").expect("write");
+    log.write(Stream::Stderr, b"a warning\n").expect("write");
+    let tail = all(
+        dir.path(),
+        Wanted {
+            tail: Some(1),
+            ..Wanted::default()
+        },
+    );
+    assert_eq!(text(&tail), b"a warning\n");
+}
+
+#[test]
+fn a_hole_between_files_hides_nothing() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for age in [1, 2] {
+        let log = LogWriter::open(dir.path(), LogConfig::default()).expect("open");
+        log.write(Stream::Stdout, format!("{age}\n").as_bytes())
+            .expect("write");
+        std::fs::rename(dir.path().join("json.log"), file(dir.path(), age)).expect("rename");
+    }
+    // As while files become one older.
+    assert_eq!(text(&all(dir.path(), Wanted::default())), b"2\n1\n");
+}

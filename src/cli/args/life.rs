@@ -113,7 +113,8 @@ fn log(driver: LogDriver, options: &[String]) -> Result<LogConfig, Failure> {
 pub(in super::super) struct CidFile(PathBuf);
 
 impl CidFile {
-    fn create(path: &Path) -> Result<Self, Failure> {
+    /// Makes the file, empty.
+    pub(in super::super) fn create(path: &Path) -> Result<Self, Failure> {
         let failed = |source: std::io::Error| {
             if source.kind() == std::io::ErrorKind::AlreadyExists {
                 return Failure::usage(format!(
@@ -128,6 +129,11 @@ impl CidFile {
         };
         std::fs::File::create_new(path).map_err(failed)?;
         Ok(Self(path.to_owned()))
+    }
+
+    /// Removes the file, and says where it was.
+    pub(in super::super) fn withdraw(self) -> PathBuf {
+        self.0.clone()
     }
 
     /// Writes the ID.

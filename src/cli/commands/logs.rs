@@ -98,7 +98,11 @@ fn time(text: &str) -> Result<Timestamp, Failure> {
         let zoned = date.to_zoned(jiff::tz::TimeZone::UTC);
         return zoned.map(|zoned| zoned.timestamp()).map_err(|_| wrong());
     }
-    if let Ok(seconds) = text.parse::<f64>() {
+    if let Some(seconds) = text
+        .parse::<f64>()
+        .ok()
+        .filter(|seconds| seconds.is_finite())
+    {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a float too large becomes the largest, which is refused"
@@ -157,7 +161,7 @@ mod tests {
         for (text, ago) in [("10m", 600), ("1h30m", 5400), ("90s", 90)] {
             assert!((now - second(text) - ago).abs() <= 5, "{text}");
         }
-        for bad in ["", "x", "10", "1e300"].iter().filter(|bad| **bad != "10") {
+        for bad in ["", "x", "nan", "1e300"] {
             assert!(time(bad).is_err(), "{bad}");
         }
     }

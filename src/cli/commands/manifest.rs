@@ -143,8 +143,10 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
         }
         Command::Rm { lists } => {
             return Ok(for_each(lists, |list| {
-                engine.remove_list(&name(list)?)?;
-                Ok(())
+                let name = name(list)?;
+                engine.remove_list(&name)?;
+                // Also what a build made is an index: it must be seen that its name is gone.
+                ui::line(&format!("Untagged: {}", name.familiar())).map_err(printing)
             }));
         }
     };

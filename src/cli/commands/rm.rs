@@ -3,7 +3,9 @@
 use super::super::error::Failure;
 use super::super::{Exit, ui};
 use super::{for_each, printing};
-use crate::engine::Engine;
+use coracle_runtime::container::ContainerError;
+
+use crate::engine::{Engine, Error};
 
 /// Remove containers and their files
 #[derive(clap::Args)]
@@ -18,8 +20,17 @@ pub(in super::super) struct Args {
 
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
     let exit = for_each(&args.containers, |container| {
-        engine.remove_container(container, args.force)?;
-        ui::line(container).map_err(printing)
+        match engine.remove_container(container, args.force) {
+            // As in Docker: what is not there is gone, as was wished.
+            Err(error @ Error::Container(ContainerError::NotFound { .. })) if args.force => {
+                Failure::from(error).report();
+                Ok(())
+            }
+            removed => {
+                removed?;
+                ui::line(container).map_err(printing)
+            }
+        }
     });
     engine.tidy()?;
     Ok(exit)

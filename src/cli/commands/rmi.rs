@@ -3,7 +3,7 @@
 use super::super::error::{Failure, with_causes};
 use super::super::{Exit, ui};
 use super::{for_each, printing};
-use crate::engine::{Engine, RemovedImage};
+use crate::engine::{Engine, Error, RemovedImage};
 
 /// Remove images
 ///
@@ -20,7 +20,15 @@ pub(in super::super) struct Args {
 
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
     let exit = for_each(&args.images, |image| {
-        for removed in engine.remove_image(image, args.force)? {
+        let removed = match engine.remove_image(image, args.force) {
+            // As in Docker: what is not there is gone, as was wished.
+            Err(error @ Error::NoSuchImage { .. }) if args.force => {
+                Failure::from(error).report();
+                return Ok(());
+            }
+            removed => removed?,
+        };
+        for removed in removed {
             let line = match removed {
                 RemovedImage::Untagged(name) => format!("Untagged: {}", name.familiar()),
                 RemovedImage::Deleted(digest) => format!("Deleted: {digest}"),

@@ -113,10 +113,14 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
         ui::line(id.as_str()).map_err(printing)?;
         return Ok(Exit::Success);
     }
+    let mut cidfile = ready.cidfile;
     if let Some(manifest) = ready.stale {
+        // The process that takes this one's place makes it again.
+        let path = cidfile.take().map(life::CidFile::withdraw);
         restart(Some(manifest))?;
+        cidfile = path.as_deref().map(life::CidFile::create).transpose()?;
     }
-    if let Some(file) = ready.cidfile {
+    if let Some(file) = cidfile {
         file.write(ready.prepared.id().as_str())?;
     }
     let exit = engine.run(ready.prepared, &mut end)?;

@@ -8,7 +8,7 @@ use coracle_runtime::container::{Container, State};
 use super::super::error::Failure;
 use super::super::{Exit, ui};
 use super::{for_each, printing, run};
-use crate::engine::{Engine, Error};
+use crate::engine::{Engine, Error, is_paused};
 
 /// Start containers that do not run
 #[derive(clap::Args)]
@@ -16,7 +16,7 @@ pub(in super::super) struct Args {
     /// Run it in the foreground: show what it says, pass on signals, and return its exit code
     #[arg(short, long)]
     attach: bool,
-    /// Pass this command's standard input on; needs --attach
+    /// Pass this command's standard input on, if `create` had --interactive; implies --attach
     #[arg(short, long)]
     interactive: bool,
     /// Containers: names, or the beginnings of their IDs
@@ -29,8 +29,15 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
         return Ok(for_each(&args.containers, |name| {
             let container = engine.find_container(name)?;
             // Docker takes it in silence.
-            if !matches!(container.state, State::Running { .. }) {
-                in_background(engine, container.container)?;
+            match container.state {
+                State::Running { .. } if is_paused(&container.state) => {
+                    return Err(Error::Paused {
+                        container: name.to_owned(),
+                    }
+                    .into());
+                }
+                State::Running { .. } => {}
+                _ => in_background(engine, container.container)?,
             }
             ui::line(name).map_err(printing)
         }));

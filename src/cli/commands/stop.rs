@@ -87,6 +87,11 @@ pub(in super::super) fn restart(engine: &Engine, args: &RestartArgs) -> Result<E
     Ok(for_each(&args.which.containers, |name| {
         let found = engine.find_container(name)?;
         if matches!(found.state, State::Running { .. }) {
+            if found.container.config.auto_remove {
+                return Err(Failure::usage(format!(
+                    "container {name} is removed when it ends (--rm): there would be nothing to start again"
+                )));
+            }
             engine.stop(&found.container, signal, args.how.timeout)?;
         }
         start::in_background(engine, found.container)?;

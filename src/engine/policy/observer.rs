@@ -13,7 +13,7 @@ use super::super::Error;
 /// Different refusals that are told. A guest that tries more is looking for holes, and would fill a terminal.
 const TOLD: usize = 16;
 
-/// The observer of a container that runs in the foreground.
+/// The observer of a container's own guest.
 #[derive(Debug)]
 pub(in super::super) struct Watch {
     refusals: Refusals,
