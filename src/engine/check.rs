@@ -209,12 +209,34 @@ impl Engine {
                 "the next run of its image makes it again",
             );
         }
+        #[cfg(target_os = "linux")]
+        self.check_trees(repair, report)?;
         let mut swept = false;
         if repair && !verified.leftovers.is_empty() {
             self.layers.sweep()?;
             swept = true;
         }
         add_leftovers(report, Place::Layers, &verified.leftovers, swept);
+        Ok(())
+    }
+
+    /// Compares unpacked layers with the packed ones.
+    #[cfg(target_os = "linux")]
+    fn check_trees(&self, repair: bool, report: &mut CheckReport) -> Result<(), Error> {
+        let verified = self.layers.verify_trees()?;
+        report.bytes = report.bytes.saturating_add(verified.bytes);
+        for damage in &verified.damages {
+            let name = damage.path.file_name().unwrap_or_default();
+            let problem = format!("unpacked layer {}: {}", name.display(), damage.problem);
+            if repair {
+                self.layers.discard_tree(damage)?;
+                let meaning = "removed; the next run of a Linux program makes it again";
+                report.add(Place::Layers, State::Repaired, problem, meaning);
+            } else {
+                let meaning = "containers of its images may read wrong bytes";
+                report.add(Place::Layers, State::Remains, problem, meaning);
+            }
+        }
         Ok(())
     }
 

@@ -323,6 +323,8 @@ impl Engine {
                 .layers
                 .collect_garbage(&needed.chains, &needed.diff_ids)?;
             bytes = bytes.saturating_add(packed.bytes);
+            #[cfg(target_os = "linux")]
+            self.layers.collect_trees(&needed.stacks)?;
             let compiled = self.root.join("compiled");
             let before = bytes_in(&compiled);
             self.keep_artifacts(&needed.artifacts);
@@ -465,6 +467,9 @@ impl Engine {
 struct Needed {
     chains: Vec<Digest>,
     diff_ids: Vec<Digest>,
+    /// The layers of each image, base first.
+    #[cfg(target_os = "linux")]
+    stacks: Vec<Vec<Digest>>,
     programs: BTreeSet<[u8; 32]>,
     /// Manifests of artifacts for which something was made.
     artifacts: Vec<Digest>,
@@ -479,6 +484,8 @@ impl Needed {
             self.programs.extend(nodes.filter_map(|node| node.sha256));
         }
         self.chains.push(chain_id(&image.config.rootfs.diff_ids));
+        #[cfg(target_os = "linux")]
+        self.stacks.push(image.config.rootfs.diff_ids.clone());
         self.diff_ids.extend(image.config.rootfs.diff_ids);
     }
 }

@@ -129,6 +129,14 @@ pub enum LayerError {
         /// Why not.
         source: io::Error,
     },
+    /// A file of a layer could not be made on the host's file system.
+    #[error("unpacking \"{}\"", path.display())]
+    Unpack {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// A file was not as long as it was said to be.
     #[error(
         "\"{path}\" has not the {want} bytes it was announced with; it changed while it was read"

@@ -1,8 +1,8 @@
 //! Layers in packed form, and their merged view.
 //!
 //! A layer blob is a compressed tar, in which nothing can be found without reading all of it. Packed, it is the uncompressed
-//! tar with an index beside it, and a container reads its files where they lie in the tar. Nothing of a layer is ever unpacked to
-//! the host's file system, so no name in it can do harm there.
+//! tar with an index beside it, and a WebAssembly container reads its files where they lie in the tar. Only for containers whose programs
+//! the kernel runs are layers unpacked, by `unpack`, from an index in which no name can do harm.
 //!
 //! - [`LayerStore::prepare`] packs the layers of an image and merges their indexes; [`LayerStore::prepared`] only looks.
 //! - [`TreeIndex`] reads an index, [`LayerWriter`] makes a new layer.
@@ -32,6 +32,8 @@ mod stream;
 mod temp;
 mod tree;
 mod turn;
+#[cfg(target_os = "linux")]
+mod unpack;
 mod verify;
 mod whiteout;
 mod writer;
@@ -45,6 +47,8 @@ pub use limits::Limits;
 pub use store::{LayerLease, LayerStore, Rootfs, chain_id};
 pub(crate) use stream::{Head, MemberType, bounded, compression_of, for_each_member};
 pub use stream::{NewMember, StreamError, TarWriter};
+#[cfg(target_os = "linux")]
+pub use unpack::{Skipped, TreeDamage, TreeForm, Trees, VerifiedTrees};
 pub use verify::{PackedDamage, VerifiedLayers};
 pub use writer::{Attributes, LayerWriter, Opener, WrittenLayer};
 pub use xattr::Xattrs;

@@ -262,7 +262,7 @@ impl LayerStore {
     }
 
     /// Removes a directory if it is there: out of sight first, so that nobody sees half of it.
-    fn set_aside(&self, directory: &Path, lease: &LayerLease) -> Result<(), LayerError> {
+    pub(super) fn set_aside(&self, directory: &Path, lease: &LayerLease) -> Result<(), LayerError> {
         let aside = self.temp_dir(lease)?;
         match fs::rename(directory, aside.file("removed")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -314,7 +314,7 @@ impl LayerStore {
     }
 
     /// Waits until nobody else packs this blob. A lease must be held.
-    fn turn(&self, blob: &Digest) -> Result<Turn, LayerError> {
+    pub(super) fn turn(&self, blob: &Digest) -> Result<Turn, LayerError> {
         create_directories(&self.turns_root())?;
         let name = format!("{TURNS}/{}", blob.hex());
         Ok(Turn::new(self.lock(&name, File::lock)?))

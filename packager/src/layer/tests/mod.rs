@@ -10,6 +10,8 @@ mod merging;
 #[cfg(unix)]
 mod random_trees;
 mod storing;
+#[cfg(target_os = "linux")]
+mod unpacking;
 mod verify;
 mod writing;
 
