@@ -20,6 +20,7 @@ mod gc;
 mod header;
 mod index;
 pub mod limits;
+mod mend;
 mod merge;
 mod pack;
 mod parallel;

@@ -27,7 +27,13 @@ pub(super) const INDEX: &str = "index.v1";
 /// The blob that this layer was written to, if it was written here.
 pub(super) const BLOB: &str = "blob.json";
 /// Directory of the locks for single blobs.
-const TURNS: &str = "turns";
+pub(super) const TURNS: &str = "turns";
+/// Shared by all who use what is packed; taken alone by garbage collection.
+const IN_USE: &str = "lock";
+/// Shared by all who pack; taken alone by who takes away.
+const PACKING: &str = "packing";
+/// The locks of the whole store.
+pub(super) const LOCKS: [&str; 2] = [IN_USE, PACKING];
 
 /// Layers in packed form: `<algorithm>/<diff ID>/` holds the uncompressed tar of a layer and its index, `chains/<chain ID>/` the
 /// merged index of an image's layers, `tmp/` what is being written, `turns/` a lock for each blob that is being packed.
@@ -159,8 +165,6 @@ impl LayerStore {
             if self.has_layer(layer.diff_id)? {
                 return Ok(());
             }
-            // Half of a layer, which somebody else has left.
-            self.set_aside(&self.layer_dir(layer.diff_id), &lease)?;
             let expected = Expected {
                 compression: layer.compression,
                 diff_id: layer.diff_id,
@@ -201,13 +205,13 @@ impl LayerStore {
     ///
     /// The lock file cannot be used.
     pub fn lease(&self) -> Result<LayerLease, LayerError> {
-        let lock = self.lock("lock", File::lock_shared)?;
+        let lock = self.lock(IN_USE, File::lock_shared)?;
         Ok(LayerLease { _lock: lock })
     }
 
     /// Locks the store against all leases, or returns `None` if there is one.
     pub(super) fn try_exclusive(&self) -> Result<Option<File>, LayerError> {
-        let (path, file) = self.lock_file("lock")?;
+        let (path, file) = self.lock_file(IN_USE)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -305,12 +309,12 @@ impl LayerStore {
 
     /// Says that this process packs: nobody takes away what it finds packed meanwhile.
     fn packing(&self) -> Result<File, LayerError> {
-        self.lock("packing", File::lock_shared)
+        self.lock(PACKING, File::lock_shared)
     }
 
     /// Waits until nobody packs.
     fn not_packing(&self) -> Result<File, LayerError> {
-        self.lock("packing", File::lock)
+        self.lock(PACKING, File::lock)
     }
 
     /// Waits until nobody else packs this blob. A lease must be held.
@@ -405,5 +409,9 @@ pub(super) fn read_index(path: &Path) -> Result<TreeIndex<Vec<u8>>, LayerError> 
 }
 
 pub(super) fn exists(path: &Path) -> Result<bool, LayerError> {
-    fs::exists(path).map_err(LayerError::io("searching", path))
+    match fs::exists(path) {
+        // A file stands where a folder of ours should.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
+        found => found.map_err(LayerError::io("searching", path)),
+    }
 }

@@ -40,15 +40,22 @@ impl TempDir {
     /// Moves the files `names`, which have been synced, to the directory `target`. The last of them marks it as complete.
     ///
     /// Of several processes that publish the same, the first wins. A target that is there and not complete (written by another
-    /// version) is completed.
+    /// version, or half gone) is completed file by file: it is never taken away, since another process may have found it complete
+    /// just now.
     pub(super) fn publish(self, target: &Path, names: &[&str]) -> Result<(), LayerError> {
         sync_directory(&self.path)?;
         let parent = target.parent().unwrap_or(target);
         create_directories(parent)?;
-        match fs::rename(&self.path, target) {
+        let mut moved = fs::rename(&self.path, target);
+        if moved.is_err() && target.is_file() {
+            // No layer, whoever put it there.
+            drop(fs::remove_file(target));
+            moved = fs::rename(&self.path, target);
+        }
+        match moved {
             Ok(()) => {}
             Err(_) if target.is_dir() => {
-                let complete = names.last().is_some_and(|mark| target.join(mark).exists());
+                let complete = names.iter().all(|name| target.join(name).is_file());
                 if !complete {
                     for name in names {
                         replace(&self.file(name), &target.join(name))?;

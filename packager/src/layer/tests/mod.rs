@@ -6,7 +6,9 @@ mod gnu_tar;
 mod hostile;
 mod index;
 mod killed;
+mod mending;
 mod merging;
+mod racing;
 #[cfg(unix)]
 mod random_trees;
 mod storing;
