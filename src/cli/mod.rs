@@ -189,6 +189,11 @@ impl Cli {
         ) {
             coracle_runtime::sys::close_inherited_files();
         }
+        if let Command::System(args) = &self.command
+            && args.repairs()
+        {
+            return commands::system::repair(&data_root(self.global.root)?, args);
+        }
         let engine = open_engine(self.global.root)?;
         match self.command {
             Command::Build(args) => commands::build::run(&engine, args),
@@ -230,14 +235,17 @@ impl Cli {
 }
 
 fn open_engine(root: Option<PathBuf>) -> Result<Engine, Failure> {
+    Ok(Engine::open(&data_root(root)?)?)
+}
+
+fn data_root(root: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let root = root.or_else(|| {
         dirs::default_root(|name| std::env::var_os(name), coracle_runtime::sys::is_root)
     });
-    let root = root.ok_or_else(|| {
+    root.ok_or_else(|| {
         Failure::usage("finding the data folder: the environment names no home")
             .with_hint("give one with --root DIR")
-    })?;
-    Ok(Engine::open(&root)?)
+    })
 }
 
 #[cfg(test)]

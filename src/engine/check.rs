@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use coracle_packager::store::Damage;
+use coracle_packager::layer::LayerStore;
+use coracle_packager::store::{Damage, Store};
 use serde::Serialize;
 
 use super::{Engine, Error, with_causes};
@@ -91,6 +92,26 @@ impl CheckReport {
 }
 
 impl Engine {
+    /// Opens a data directory that may be too damaged to be opened: what keeps it from that is removed first, and made again.
+    /// Returns what that was.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::open`], or something cannot be removed.
+    pub fn open_mended(root: &Path) -> Result<(Self, Vec<Finding>), Error> {
+        let mut report = CheckReport::default();
+        let meaning = "removed, and made again";
+        for mended in Store::mend(&root.join("images"))? {
+            let problem = format!("{} {}", mended.path.display(), mended.problem);
+            report.add(Place::Images, State::Repaired, problem, meaning);
+        }
+        for path in LayerStore::mend(&root.join("layers"))? {
+            let problem = format!("{} is not what belongs there", path.display());
+            report.add(Place::Layers, State::Repaired, problem, meaning);
+        }
+        Ok((Self::open(root)?, report.findings))
+    }
+
     /// Reads everything in the data directory: names, blobs, packed layers with their indexes, compiled programs and the
     /// containers' records. With `repair`, puts right what can be, and removes what keeps the right thing from being fetched
     /// or made again.

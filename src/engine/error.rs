@@ -352,12 +352,13 @@ impl Error {
             Self::NoLog { .. } => "it was made with `--log-driver none`".to_owned(),
             Self::Container(ContainerError::Running { .. }) => "stop it first, or use `rm --force`".to_owned(),
             Self::Container(ContainerError::NotFound { .. }) => "list all containers with `coracle ps -a`".to_owned(),
+            Self::Store(StoreError::Io { source, .. }) | Self::Layer(LayerError::Io { source, .. }) if source.kind() == std::io::ErrorKind::IsADirectory => "a folder stands where a file belongs; put it right with `coracle system check --repair`".to_owned(),
             Self::Store(
                 StoreError::WrongDigest { .. } | StoreError::WrongSize { .. } | StoreError::Missing { .. },
             )
             | Self::Layer(_) => "what is imported must be a tar with a root file system; an image that was whole before is damaged here: pull or build it again".to_owned(),
             Self::Store(StoreError::DamagedIndex { .. }) => "no image is lost; get the names back with `coracle system check --repair`".to_owned(),
-            Self::Store(StoreError::Layout { path, .. }) => format!("if nothing but Coracle writes there, delete {}: it is made again", path.display()),
+            Self::Store(StoreError::Layout { .. }) => "if nothing but Coracle writes there, have it made again with `coracle system check --repair`".to_owned(),
             Self::ListExists { name } => format!("add to it with --amend, or remove it with `coracle rmi {name}`"),
             Self::NoList { .. } => "make an index with `coracle manifest create`".to_owned(),
             Self::NotInList { name, .. } => format!("see its entries with `coracle manifest inspect {name}`"),

@@ -187,3 +187,65 @@ fn leftovers_and_a_damaged_container() {
     world.ok(&["rm", &id]);
     world.ok(&["system", "check"]);
 }
+
+#[test]
+fn what_keeps_the_data_folder_from_being_opened_is_repaired() {
+    let world = World::new();
+    world.guest_image("exit7");
+    // So that the last good copy of the list has its name.
+    world.ok(&["tag", "exit7", "other"]);
+    let (images, layers) = (world.images(), world.root().join("layers"));
+    let folder = |path: &Path| {
+        if path.is_file() {
+            fs::remove_file(path).expect("a file");
+        }
+        fs::create_dir(path).expect("a folder in its place");
+        fs::write(path.join("file"), b"").expect("a file");
+    };
+    for path in [
+        images.join("oci-layout"),
+        images.join("index.json"),
+        images.join(".lock"),
+        images.join(".lease"),
+        layers.join("lock"),
+    ] {
+        folder(&path);
+        let shown = path.display().to_string();
+        let output = world.run(&["system", "check"]);
+        assert_ne!(output.code, Some(0), "{shown}");
+        let message = output.text() + &output.errors();
+        assert!(message.contains("check --repair"), "{shown}: {message}");
+        let report = world.ok(&REPAIR);
+        assert!(
+            report.contains(&format!("repaired: {shown} ")),
+            "{shown}: {report}"
+        );
+        assert_eq!(world.ok(&["system", "check"]), "", "{shown}");
+        world
+            .run(&["run", "--rm", "exit7"])
+            .expect_code(7, &["run"]);
+    }
+    for text in ["", "{\"imageLayoutVersion\":", "{}"] {
+        fs::write(images.join("oci-layout"), text).expect("damage");
+        let message = world.refused(&["images"]);
+        assert!(
+            message.contains("coracle system check --repair"),
+            "{message}"
+        );
+        let report = world.ok(&REPAIR);
+        assert!(
+            report.contains("oci-layout does not say which version"),
+            "{report}"
+        );
+        world
+            .run(&["run", "--rm", "exit7"])
+            .expect_code(7, &["run"]);
+    }
+    let blob = layout::blob(&images, &format!("sha256:{}", "0".repeat(64)));
+    fs::create_dir(&blob).expect("a folder in place of a blob");
+    let found = problems(&world, &["system", "check"]);
+    assert!(found.contains("blob sha256:0000"), "{found}");
+    world.ok(&REPAIR);
+    assert!(!blob.exists());
+    assert_eq!(world.ok(&["system", "check"]), "");
+}

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Store;
 use super::error::{Context as _, StoreError};
-use super::layout::{BLOBS, INGEST};
+use super::layout::{self, BLOBS, INGEST};
 use super::lock::Lease;
 use super::reader::store_error;
 use crate::digest::Digest;
@@ -45,7 +45,7 @@ impl Store {
         let mut freed = Freed::default();
         self.sweep(INGEST, &mut |entry| {
             let bytes = entry.metadata()?.len();
-            entry.remove_file()?;
+            layout::remove_entry(entry)?;
             freed.bytes = freed.bytes.saturating_add(bytes);
             Ok(())
         })?;
@@ -55,8 +55,10 @@ impl Store {
                 let digest = name
                     .to_str()
                     .and_then(|hex| Digest::parse(&format!("{algorithm}:{hex}")).ok());
-                // What is named otherwise is not a blob, and not ours.
-                if digest.is_some_and(|digest| !needed.contains(&digest)) {
+                // What is named otherwise is not a blob, and not ours. Nor is a folder, which a check tells of.
+                if digest.is_some_and(|digest| !needed.contains(&digest))
+                    && !entry.file_type()?.is_dir()
+                {
                     let bytes = entry.metadata()?.len();
                     entry.remove_file()?;
                     freed.blobs = freed.blobs.saturating_add(1);
@@ -83,8 +85,9 @@ impl Store {
                 let Ok(digest) = Digest::parse(&format!("{algorithm}:{hex}")) else {
                     return Ok(());
                 };
-                if !self.is_whole(&digest).map_err(io::Error::other)? {
-                    entry.remove_file()?;
+                let is_dir = entry.file_type()?.is_dir();
+                if is_dir || !self.is_whole(&digest).map_err(io::Error::other)? {
+                    layout::remove_entry(entry)?;
                     damaged.push(digest);
                 }
                 Ok(())
@@ -101,12 +104,10 @@ impl Store {
         };
         match io::copy(&mut reader, &mut io::sink()) {
             Ok(_) => Ok(true),
-            Err(error) => {
-                match store_error(error, || self.path(super::layout::blob_path(digest))) {
-                    StoreError::WrongDigest { .. } | StoreError::WrongSize { .. } => Ok(false),
-                    error => Err(error),
-                }
-            }
+            Err(error) => match store_error(error, || self.path(layout::blob_path(digest))) {
+                StoreError::WrongDigest { .. } | StoreError::WrongSize { .. } => Ok(false),
+                error => Err(error),
+            },
         }
     }
 

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, DirEntry};
 use serde_json::Value;
 
 use super::error::{Context as _, StoreError};
@@ -20,12 +20,12 @@ pub(super) const INGEST: &str = ".ingest";
 pub(super) const LOCK: &str = ".lock";
 pub(super) const LEASE: &str = ".lease";
 
-const VERSION: &str = "1.0.0";
+pub(super) const VERSION: &str = "1.0.0";
 const MARKER_TEXT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const EMPTY_INDEX: &[u8] =
     br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 /// Bytes of `oci-layout`. It has about thirty; the bound is for a wrong file in its place.
-const MARKER_LIMIT: u64 = 4096;
+pub(super) const MARKER_LIMIT: u64 = 4096;
 
 /// Returns where a blob lies, relative to the root.
 pub(super) fn blob_path(digest: &Digest) -> PathBuf {
@@ -94,6 +94,14 @@ fn initialise(dir: &Dir, root: &Path) -> Result<(), StoreError> {
         temporary::replace(dir, root, INDEX, EMPTY_INDEX)?;
     }
     temporary::replace(dir, root, MARKER, MARKER_TEXT)
+}
+
+/// Removes whatever an entry of a directory is, a folder with all that it holds.
+pub(super) fn remove_entry(entry: &DirEntry) -> io::Result<()> {
+    match entry.file_type()?.is_dir() {
+        true => entry.open_dir()?.remove_open_dir_all(),
+        false => entry.remove_file(),
+    }
 }
 
 /// Creates a directory for its owner only. One that exists is left as it is.

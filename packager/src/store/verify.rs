@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -172,7 +172,11 @@ impl Store {
             return Ok(false);
         };
         for path in self.files(INGEST)? {
-            match std::fs::remove_file(&path) {
+            let removed = match path.is_dir() {
+                true => std::fs::remove_dir_all(&path),
+                false => std::fs::remove_file(&path),
+            };
+            match removed {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 removed => removed.context("removing", || path)?,
             }
@@ -180,7 +184,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Removes a blob whose bytes are wrong, so that the right one can be fetched. Checks once more before it does.
+    /// Removes a blob whose bytes are wrong, or a folder in its place, so that the right one can be fetched. Checks once more
+    /// before it does.
     ///
     /// # Errors
     ///
@@ -190,12 +195,21 @@ impl Store {
         if self.read_through(digest).is_ok() {
             return Ok(false);
         }
-        match self.dir().remove_file(&path) {
+        let removed = match self.is_folder(&path) {
+            true => self.dir().remove_dir_all(&path),
+            false => self.dir().remove_file(&path),
+        };
+        match removed {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             removed => removed
                 .map(|()| true)
                 .context("removing", || self.path(&path)),
         }
+    }
+
+    fn is_folder(&self, path: &Path) -> bool {
+        let found = self.dir().symlink_metadata(path);
+        found.is_ok_and(|found| found.is_dir())
     }
 
     /// Follows one name to all of its blobs.

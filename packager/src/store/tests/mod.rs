@@ -4,6 +4,7 @@ mod blobs;
 mod garbage;
 mod images;
 mod killed;
+mod mend;
 mod names;
 mod verify;
 

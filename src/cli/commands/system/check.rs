@@ -14,14 +14,16 @@ use crate::engine::{Engine, Finding, Place, State};
 pub(super) struct Args {
     /// Put right what can be, and remove what is damaged so that it is fetched or made again; says what must be pulled again
     #[arg(long)]
-    repair: bool,
+    pub(super) repair: bool,
     /// Print for people, or as JSON, one object per line
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 }
 
-pub(super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
-    let report = engine.check(args.repair)?;
+/// Checks; `mended` is what had to be put right before anything could be opened.
+pub(super) fn run(engine: &Engine, args: &Args, mended: Vec<Finding>) -> Result<Exit, Failure> {
+    let mut report = engine.check(args.repair)?;
+    report.findings.splice(..0, mended);
     for finding in &report.findings {
         match args.format {
             Format::Json => ui::json_line(finding),

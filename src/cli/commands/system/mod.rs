@@ -4,6 +4,8 @@ mod check;
 mod df;
 mod prune;
 
+use std::path::Path;
+
 use super::super::Exit;
 use super::super::error::Failure;
 use crate::engine::Engine;
@@ -22,9 +24,25 @@ enum Command {
     Prune(prune::Args),
 }
 
+impl Args {
+    /// Is a data folder to be repaired, that may be too damaged to be opened?
+    pub(in super::super) fn repairs(&self) -> bool {
+        matches!(&self.command, Command::Check(args) if args.repair)
+    }
+}
+
+/// Repairs a data folder.
+pub(in super::super) fn repair(root: &Path, args: &Args) -> Result<Exit, Failure> {
+    let (engine, mended) = Engine::open_mended(root)?;
+    match &args.command {
+        Command::Check(args) => check::run(&engine, args, mended),
+        _ => run(&engine, args),
+    }
+}
+
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
     match &args.command {
-        Command::Check(args) => check::run(engine, args),
+        Command::Check(args) => check::run(engine, args, Vec::new()),
         Command::Df(args) => df::run(engine, args),
         Command::Prune(args) => prune::run(engine, args),
     }
