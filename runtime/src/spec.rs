@@ -18,7 +18,8 @@ pub use listener::{ListenError, Listener, OpenSocket};
 pub struct ContainerSpec {
     /// The program's path in the guest; one that is not absolute starts at `cwd`.
     pub program: String,
-    /// The SHA-256 of the program's file, where it is known: compiled code is then found without reading the file.
+    /// The SHA-256 of the program's file, where it is known: compiled code is then found without reading the file. Of a program
+    /// that was linked with others, [`key`](crate::sandbox::wasm::link::key).
     pub program_sha256: Option<[u8; 32]>,
     /// The arguments, `argv[0]` included. No NUL inside.
     pub args: Vec<String>,

@@ -23,6 +23,9 @@ pub(super) fn print(explanation: &Explanation) -> io::Result<()> {
     if let Some(problem) = &explanation.unread_request {
         ui::line(&format!("request   not readable: {}", sanitize(problem)))?;
     }
+    for link in &explanation.linked {
+        ui::line(&sanitize(&format!("linked    {link}")))?;
+    }
     ui::line("")?;
     table(&[
         ("granted", &explanation.grants),

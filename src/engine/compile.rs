@@ -9,7 +9,7 @@ use coracle_runtime::sandbox::wasm::{LARGEST_PROGRAM, detect};
 use coracle_runtime::vfs::GuestFs;
 
 use super::run::{Found, find_program};
-use super::{Engine, Error, spec};
+use super::{Engine, Error, link, spec};
 
 impl Engine {
     /// Packs an image's files and compiles the program that it starts by default, so that its first run is as fast as the next.
@@ -35,41 +35,57 @@ impl Engine {
         };
         let (env, cwd) = (spec::env(defaults, &[]), spec::cwd(defaults, None));
         let compiled = find_program(&fs, program, &env, &cwd)
-            .and_then(|mut found| self.compile(&mut found, &Limits::default()));
+            .and_then(|mut found| self.compile(&fs, &mut found, &Limits::default()));
         Ok(compiled.err())
     }
 
-    /// Compiles a program unless that was done before; says whether it had to. Fills in the digest where it was unknown.
-    pub(super) fn compile(&self, found: &mut Found, limits: &Limits) -> Result<bool, Error> {
+    /// Compiles a program, linked with the libraries in `fs` that it needs, unless that was done before; says whether it had
+    /// to. Fills in the digest by which the compiled code is found.
+    pub(super) fn compile(
+        &self,
+        fs: &GuestFs,
+        found: &mut Found,
+        limits: &Limits,
+    ) -> Result<bool, Error> {
         let mut bytes = None;
         let digest = match found.sha256 {
             Some(digest) => digest,
             // It lies in a mount, or is no WebAssembly: only its bytes tell which program it is.
             None => sha256(bytes.insert(read_whole(found)?)),
         };
-        found.sha256 = Some(digest);
+        let mut libraries = link::libraries(fs)?;
+        let key = if libraries.is_empty() {
+            digest
+        } else {
+            link::key(&digest, &mut libraries)?
+        };
+        found.sha256 = Some(key);
         let wrong = |source| Error::Program {
             program: found.path.clone(),
             source,
         };
         let engine = self.wasm_for(limits)?;
-        if engine.preload(&digest).map_err(wrong)? {
+        if engine.preload(&key).map_err(wrong)? {
             return Ok(false);
         }
         let bytes = bytes.map_or_else(|| read_whole(found), Ok)?;
-        engine.prepare(&digest, &bytes).map_err(wrong)?;
+        if libraries.is_empty() {
+            engine.prepare(&digest, &bytes).map_err(wrong)?;
+        } else {
+            self.prepare_linked(&key, found, bytes, &libraries, engine)?;
+        }
         Ok(true)
     }
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Digest::sha256_of(bytes)
         .sha256_bytes()
         .expect("it was made with SHA-256")
 }
 
 /// Reads a program, up to the size that is compiled.
-fn read_whole(found: &Found) -> Result<Vec<u8>, Error> {
+pub(super) fn read_whole(found: &Found) -> Result<Vec<u8>, Error> {
     /// Bytes that one call asks for.
     const STEP: usize = 1 << 20;
     let failed = |problem: String| Error::ProgramNotRunnable {

@@ -13,6 +13,7 @@ use coracle_packager::reference::ReferenceError;
 use coracle_packager::registry::{RegistryError, Step};
 use coracle_packager::store::StoreError;
 use coracle_runtime::container::ContainerError;
+use coracle_runtime::sandbox::wasm::link::LinkError;
 use coracle_runtime::sandbox::wasm::{LoadError, RunError};
 use coracle_runtime::spec::ListenError;
 use coracle_runtime::vfs::{Errno, VfsError};
@@ -243,6 +244,9 @@ pub enum Error {
     /// The WebAssembly engine cannot be set up.
     #[error(transparent)]
     Wasm(#[from] LoadError),
+    /// A program that cannot be linked with the libraries that it needs.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// A program that cannot be started.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -295,6 +299,7 @@ impl Error {
             Self::Artifact(_)
             | Self::ProgramNotRunnable { .. }
             | Self::Program { .. }
+            | Self::Link(_)
             | Self::Run(_) => Kind::ProgramNotRunnable,
             _ => Kind::Engine,
         }
@@ -337,7 +342,9 @@ impl Error {
             Self::Mount { source, .. } if source.kind() == std::io::ErrorKind::NotFound => "create the host path first; it is not created for you".to_owned(),
             Self::NotGrantable { .. } => "see all of it with `coracle run --explain`".to_owned(),
             Self::Run(RunError::Wall(source)) if source.is::<super::policy::Incomplete>() => "start it without that with `--allow-degraded`, if it is not the host's ceiling that requires it".to_owned(),
-            Self::Run(RunError::UnknownImports { .. }) => "no flag grants it; link what provides it into the program before it goes into the image, such as with `wac plug`".to_owned(),
+            Self::Run(RunError::UnknownImports { .. }) => "no flag grants it; link what provides it into the program before it goes into the image, such as with `wac plug`, or put the component that provides it into the image's /usr/lib/wasm".to_owned(),
+            Self::Link(LinkError::Missing { .. }) => "put a component that exports it, in a compatible version, into that folder: as a file of the image or as a layer of its own".to_owned(),
+            Self::Link(LinkError::Ambiguous { .. }) => "leave one of them in the image, or name the exact version in the import".to_owned(),
             Self::Container(ContainerError::NameInUse { name, .. }) => format!("choose another --name, or remove that container with `coracle rm {name}`"),
             Self::Container(
                 ContainerError::BadConfig { path, .. } | ContainerError::UnknownVersion { path, .. },

@@ -10,10 +10,11 @@ use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
 use coracle_packager::registry::{Pushed, TransferEvent};
 use coracle_packager::store::StoredImage;
+use coracle_runtime::sandbox::wasm::link::key;
 
 use super::disk::bytes_in;
 use super::registries::runtime;
-use super::{Engine, Error, Registries, now};
+use super::{Engine, Error, Registries, link, now};
 
 /// One line of a list of images.
 #[derive(Clone, Debug)]
@@ -481,7 +482,15 @@ impl Needed {
         let rootfs = layers.prepared(&image).ok().flatten();
         if let Some(Ok(index)) = rootfs.map(|rootfs| rootfs.read_index()) {
             let nodes = (0..index.node_count()).filter_map(|number| index.node(number).ok());
-            self.programs.extend(nodes.filter_map(|node| node.sha256));
+            let programs: Vec<_> = nodes.filter_map(|node| node.sha256).collect();
+            let libraries = link::in_index(&index);
+            if !libraries.is_empty() {
+                let keys = programs
+                    .iter()
+                    .map(|program| key(program, libraries.iter().copied()));
+                self.programs.extend(keys);
+            }
+            self.programs.extend(programs);
         }
         self.chains.push(chain_id(&image.config.rootfs.diff_ids));
         #[cfg(target_os = "linux")]

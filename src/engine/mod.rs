@@ -25,6 +25,7 @@ mod history;
 mod images;
 mod import;
 mod lifecycle;
+mod link;
 mod lower;
 mod manifest;
 mod names;

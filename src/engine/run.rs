@@ -97,6 +97,11 @@ impl Prepared {
     pub fn id(&self) -> &Id {
         &self.config.id
     }
+
+    /// Returns the files that the guest begins with.
+    pub(super) fn view(&self) -> Result<GuestFs, Error> {
+        view(&self.lower, &self.config, &self.mounts, None)
+    }
 }
 
 impl Engine {
@@ -157,27 +162,14 @@ impl Engine {
         upper: Option<(Dir, Dir)>,
     ) -> Result<Prepared, Error> {
         let lower = Arc::new(self.open_lower(image)?);
-        let copies = mounts
-            .iter()
-            .map(MountSource::try_clone)
-            .collect::<Result<Vec<_>, _>>();
-        let copies = copies.map_err(|source| Error::File {
-            doing: "opening the mounts of",
-            path: config.image.clone().into(),
-            source,
-        })?;
-        let mut builder = GuestFs::builder(lower.clone());
-        if let Some((upper, work)) = upper {
-            builder = builder.upper(upper, work).read_only(true);
-        }
-        let view = with_mounts(builder, &config.mounts, copies).build()?;
+        let view = view(&lower, &config, &mounts, upper)?;
         let env = config
             .env
             .iter()
             .map(|pair| split(pair))
             .collect::<Vec<_>>();
         let mut program = find_program(&view, &config.args[0], &env, &config.cwd)?;
-        let compiled = self.compile(&mut program, &config.policy.limits)?;
+        let compiled = self.compile(&view, &mut program, &config.policy.limits)?;
         tracing::debug!(program = program.path, compiled, "found the program");
         Ok(Prepared {
             config,
@@ -325,6 +317,30 @@ impl Engine {
         )?;
         Ok(exit_of(&outcome))
     }
+}
+
+/// Joins an image's files and mounts to what the guest sees, to look at and not to change. A container that exists has its own
+/// files as well.
+fn view(
+    lower: &Arc<ImageLower>,
+    config: &ContainerConfig,
+    mounts: &[MountSource],
+    upper: Option<(Dir, Dir)>,
+) -> Result<GuestFs, Error> {
+    let copies = mounts
+        .iter()
+        .map(MountSource::try_clone)
+        .collect::<Result<Vec<_>, _>>();
+    let copies = copies.map_err(|source| Error::File {
+        doing: "opening the mounts of",
+        path: config.image.clone().into(),
+        source,
+    })?;
+    let mut builder = GuestFs::builder(lower.clone());
+    if let Some((upper, work)) = upper {
+        builder = builder.upper(upper, work).read_only(true);
+    }
+    Ok(with_mounts(builder, &config.mounts, copies).build()?)
 }
 
 /// Where a guest's output is seen, beside the container's log.

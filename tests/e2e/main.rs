@@ -37,6 +37,7 @@ mod invoke;
 mod kills;
 mod life;
 mod limits;
+mod linked;
 mod manifest;
 #[path = "../guests/net.rs"]
 mod net_guest;

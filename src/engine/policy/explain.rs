@@ -3,6 +3,7 @@
 use coracle_packager::image::Image;
 use coracle_runtime::policy::resolve::{Item, Verdict, granted, imported, requested};
 use coracle_runtime::sandbox::wasm::WasmKind;
+use coracle_runtime::sandbox::wasm::link::Link;
 use serde::Serialize;
 
 use super::super::{Engine, Error, RunContainer};
@@ -26,7 +27,9 @@ pub struct Explanation {
     pub grants: Vec<Item>,
     /// What the image asks for.
     pub requests: Vec<Item>,
-    /// What the program imports.
+    /// What was linked to the program, and to what was linked to it.
+    pub linked: Vec<Link>,
+    /// What the program imports, linked with its libraries.
     pub imports: Vec<Item>,
     /// Why the image's request cannot be read, if it cannot.
     pub unread_request: Option<String>,
@@ -62,6 +65,7 @@ impl Engine {
             .wasm()?
             .load(&sha256, || Err("it is not compiled"))
             .map_err(wrong)?;
+        let linked = self.links(&prepared.view()?, &prepared.program)?;
         let requested_by_image = request(image);
         let unknown = program.unknown_imports();
         Ok(Explanation {
@@ -75,6 +79,7 @@ impl Engine {
             program: prepared.program.path.clone(),
             grants: granted(policy, &refusals),
             requests: requested(policy, &requested_by_image.request),
+            linked,
             imports: imported(policy, &program.imports(), &unknown),
             unread_request: requested_by_image.unread.map(|error| error.to_string()),
         })

@@ -8,11 +8,13 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use sha2::{Digest, Sha256};
 use wasmtime::{Config, Engine};
 
+use super::bind::p2;
 use super::cache::{Cache, CheckedCode, hex};
 use super::error::{LoadError, RunError};
 use super::host;
 use super::http::Drain;
 use super::interrupt::Interrupt;
+use super::link::{self, LinkError, Linked, Part};
 use super::program::{LARGEST_PROGRAM, Program, WasmKind, detect};
 use super::shape;
 
@@ -162,6 +164,43 @@ impl WasmEngine {
         self.compile(Compiler::Parallel, sha256, wasm)
     }
 
+    /// Links a program with what it needs of these libraries, which lie in `folder`. `None` if it needs none of them.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub fn link(
+        &self,
+        program: &Part,
+        libraries: &[Part],
+        folder: &str,
+    ) -> Result<Option<Linked>, LinkError> {
+        let is_hosts = |import: &str| p2::has(&self.engine, import);
+        link::link(program, libraries, folder, &is_hosts)
+    }
+
+    /// As [`WasmEngine::prepare`], for a program that may need libraries. `key` is that of all parts, from [`link::key`].
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub fn prepare_linked(
+        &self,
+        key: &[u8; 32],
+        program: &Part,
+        libraries: &[Part],
+        folder: &str,
+    ) -> Result<(), LinkError> {
+        let digest = |part: &Part| -> [u8; 32] { Sha256::digest(&part.bytes).into() };
+        check_key(
+            &link::key(&digest(program), libraries.iter().map(digest)),
+            key,
+        )?;
+        let linked = self.link(program, libraries, folder)?;
+        let wasm = linked
+            .as_ref()
+            .map_or(&program.bytes, |linked| &linked.bytes);
+        Ok(self.compile_as(Compiler::Parallel, key, wasm)?)
+    }
+
     /// Maps a program's compiled code; compiles what `read` returns if there is none, or if it is damaged. That is slower than
     /// [`WasmEngine::prepare`], because it makes no threads.
     ///
@@ -193,6 +232,11 @@ impl WasmEngine {
     }
 
     fn compile(&self, compiler: Compiler, sha256: &[u8; 32], wasm: &[u8]) -> Result<(), LoadError> {
+        check_key(&Sha256::digest(wasm).into(), sha256)?;
+        self.compile_as(compiler, sha256, wasm)
+    }
+
+    fn compile_as(&self, compiler: Compiler, key: &[u8; 32], wasm: &[u8]) -> Result<(), LoadError> {
         let size = wasm.len() as u64;
         if size > LARGEST_PROGRAM {
             return Err(LoadError::TooLarge { size });
@@ -200,14 +244,6 @@ impl WasmEngine {
         let kind = detect(wasm).ok_or_else(|| LoadError::NotWasm {
             start: wasm.iter().take(8).copied().collect(),
         })?;
-        // A wrong key would hand this program to everyone who asks for the other one.
-        let got: [u8; 32] = Sha256::digest(wasm).into();
-        if got != *sha256 {
-            return Err(LoadError::WrongDigest {
-                got: hex(&got),
-                want: hex(sha256),
-            });
-        }
         shape::check(wasm)?;
         let engine = engine(compiler, self.metering)?;
         let (what, code) = match kind {
@@ -218,8 +254,20 @@ impl WasmEngine {
             what,
             detail: format!("{error:#}"),
         })?;
-        self.cache.store(sha256, &code)
+        self.cache.store(key, &code)
     }
+}
+
+/// Sees to it that compiled code is kept for what it was made of. A wrong key would hand it to everyone who asks for the other
+/// program.
+fn check_key(got: &[u8; 32], want: &[u8; 32]) -> Result<(), LoadError> {
+    if got == want {
+        return Ok(());
+    }
+    Err(LoadError::WrongDigest {
+        got: hex(got),
+        want: hex(want),
+    })
 }
 
 /// How an engine compiles, if it does.

@@ -10,6 +10,7 @@
 //! | [`run`](mod@run) | one run from start to end, in the order that the second wall needs |
 //! | [`http`] | serving components that answer requests |
 //! | `invoke` | calling one exported function |
+//! | [`link`] | components that import from other components |
 //! | `net` | what a guest does with the network, decided |
 //! | `bind` | WASI on the guest's file system, one folder per version |
 //! | `stdio` | standard streams, byte for byte |
@@ -29,6 +30,7 @@ pub mod http;
 pub mod interrupt;
 mod invoke;
 mod limits;
+pub mod link;
 mod net;
 pub mod program;
 pub mod run;

@@ -154,15 +154,23 @@ pub(in super::super) fn link(
     linker.allow_shadowing(true);
     let mut missing = Vec::new();
     for (name, _) in component.component_type().imports(engine) {
-        let defined = match name.split_once('@') {
-            Some((interface, version)) if version.starts_with("0.2.") => define(linker, interface)?,
-            _ => false,
-        };
-        if !defined {
+        if !define_import(linker, name)? {
             missing.push(name.to_owned());
         }
     }
     Ok(missing)
+}
+
+/// Does the host have what is imported under this name?
+pub(in super::super) fn has(engine: &Engine, import: &str) -> bool {
+    define_import(&mut Linker::new(engine), import).unwrap_or_default()
+}
+
+fn define_import(linker: &mut Linker<Guest>, import: &str) -> wasmtime::Result<bool> {
+    match import.split_once('@') {
+        Some((interface, version)) if version.starts_with("0.2.") => define(linker, interface),
+        _ => Ok(false),
+    }
 }
 
 /// Defines an interface of WASI 0.2. `false` if there is none of this name.
