@@ -84,13 +84,23 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value, refused: &[Re
         .mounts
         .iter()
         .map(|mount| {
-            json!({
-                "Type": if mount.tmpfs.is_some() { "tmpfs" } else { "bind" },
+            let kind = match (&mount.volume, &mount.tmpfs) {
+                (Some(_), _) => "volume",
+                (None, Some(_)) => "tmpfs",
+                (None, None) => "bind",
+            };
+            let mut shown = json!({
+                "Type": kind,
                 "Source": mount.source,
                 "Destination": mount.target,
                 "Mode": if mount.read_only { "ro" } else { "" },
                 "RW": !mount.read_only,
-            })
+            });
+            if let (Some(volume), Some(shown)) = (&mount.volume, shown.as_object_mut()) {
+                shown.insert("Name".to_owned(), json!(volume.name));
+                shown.insert("Driver".to_owned(), json!("local"));
+            }
+            shown
         })
         .collect();
     json!({

@@ -1,7 +1,7 @@
 //! What Docker's command line has and this one has not yet, so that who asks for it is told.
 
 /// Commands and flags, and what they are for.
-const FEATURES: [(&[&str], &str); 15] = [
+const FEATURES: [(&[&str], &str); 14] = [
     (
         &["attach"],
         "read what it says with `coracle logs --follow`, or run it in the foreground with `coracle start --attach`",
@@ -39,10 +39,6 @@ const FEATURES: [(&[&str], &str); 15] = [
             "--device",
         ],
         "a WebAssembly program has no user and no rights but what is granted",
-    ),
-    (
-        &["--volumes-from", "volume"],
-        "folders and files are mounted with --volume HOST:GUEST, memory with --tmpfs",
     ),
     (
         &["search"],

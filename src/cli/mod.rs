@@ -101,6 +101,7 @@ enum Command {
     Tag(commands::tag::Args),
     Unpause(commands::stop::UnpauseArgs),
     Version(commands::version::Args),
+    Volume(commands::volume::Args),
     Wait(commands::wait::Args),
 }
 
@@ -227,6 +228,7 @@ impl Cli {
             Command::Tag(args) => commands::tag::run(&engine, &args),
             Command::Unpause(args) => commands::stop::unpause(&engine, &args),
             Command::Version(args) => commands::version::run(&args),
+            Command::Volume(args) => commands::volume::run(&engine, &args),
             Command::Wait(args) => commands::wait::run(&engine, &args),
             Command::Login(args) => commands::login::run(&args),
             Command::Logout(args) => commands::logout::run(&args),

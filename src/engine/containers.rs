@@ -13,6 +13,15 @@ pub struct ContainerSummary {
     pub state: State,
 }
 
+/// How a container is removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemoveContainer {
+    /// Is its process killed first if it runs?
+    pub force: bool,
+    /// Do the volumes that were made for it go as well? Those of one that was to remove itself always do.
+    pub volumes: bool,
+}
+
 impl Engine {
     /// Lists all containers, newest first, and says what is wrong with those that cannot be read.
     ///
@@ -20,6 +29,7 @@ impl Engine {
     ///
     /// What the file system says.
     pub fn list_containers(&self) -> Result<(Vec<ContainerSummary>, Vec<Error>), Error> {
+        self.sweep_volumes()?;
         let mut all = Vec::new();
         let listing = self.containers.list()?;
         for container in listing.containers {
@@ -44,15 +54,21 @@ impl Engine {
         Ok(ContainerSummary { container, state })
     }
 
-    /// Removes a container and its files. With `force`, its process is killed first if it runs. It may have been the last that
+    /// Removes a container and its files. It may have been the last that
     /// needed its image: call [`Engine::tidy`] when the last of several is gone.
     ///
     /// # Errors
     ///
-    /// If none or several match, or it runs and `force` was not said.
-    pub fn remove_container(&self, text: &str, force: bool) -> Result<(), Error> {
+    /// If none or several match, or it runs and force was not asked for.
+    pub fn remove_container(&self, text: &str, how: RemoveContainer) -> Result<(), Error> {
         match self.containers.find(text) {
-            Ok(container) => Ok(self.containers.remove(&container, force)?),
+            Ok(container) => {
+                self.containers.remove(&container, how.force)?;
+                if how.volumes || container.config.auto_remove {
+                    self.remove_volumes_of(&container.config)?;
+                }
+                Ok(())
+            }
             Err(error) => {
                 let id = text.parse();
                 if !id.is_ok_and(|id| self.containers.remove_damaged(&id).unwrap_or(false)) {

@@ -18,6 +18,8 @@ use coracle_runtime::sandbox::wasm::{LoadError, RunError};
 use coracle_runtime::spec::ListenError;
 use coracle_runtime::vfs::{Errno, VfsError};
 
+use super::VolumeError;
+
 /// What is being done when a build context cannot be opened.
 pub(super) const CONTEXT: &str = "opening the build context";
 
@@ -227,6 +229,9 @@ pub enum Error {
     /// A build.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// A volume.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
     /// A container on disk.
     #[error(transparent)]
     Container(#[from] ContainerError),
@@ -354,6 +359,7 @@ impl Error {
             }
             Self::Listen(error) if error.source.kind() == std::io::ErrorKind::AddrInUse => "choose another host port, or leave it out and have a free one chosen".to_owned(),
             Self::Listen(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => "ports below 1024 are for root on most systems; choose a higher one".to_owned(),
+            Self::Volume(error) => return error.hint(),
             Self::NotRunning { container } => format!("start it with `coracle start {container}`"),
             Self::Paused { container } => format!("let it go on with `coracle unpause {container}`"),
             Self::NoLog { .. } => "it was made with `--log-driver none`".to_owned(),

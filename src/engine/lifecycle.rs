@@ -46,7 +46,12 @@ impl Engine {
     ///
     /// If its name is taken, or what the file system says.
     pub fn create(&self, prepared: &Prepared) -> Result<Container, Error> {
-        Ok(self.containers.create(prepared.config.clone())?)
+        let volumes = self.make_volumes(&prepared.config, &prepared.lower)?;
+        let container = self.containers.create(prepared.config.clone())?;
+        if let Some(volumes) = volumes {
+            volumes.keep();
+        }
+        Ok(container)
     }
 
     /// Opens what a container that does not run needs of the host, to start it.

@@ -7,6 +7,7 @@
 //! <root>/layers/      the same layers, packed for reading in place    coracle_packager::layer
 //! <root>/artifacts/   what was made of images without layers of files     artifact.rs
 //! <root>/compiled/    compiled programs                               coracle_runtime::sandbox::wasm
+//! <root>/volumes/     folders that outlive containers                 volumes/
 //! <root>/containers/ ephemeral/ names/ staging/                             coracle_runtime::container
 //! ```
 
@@ -36,6 +37,7 @@ mod registries;
 mod replace;
 mod run;
 mod spec;
+mod volumes;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -51,7 +53,7 @@ use coracle_runtime::sandbox::wasm::{LoadError, WasmEngine};
 pub use archives::{ArchiveForm, LoadedImage, SaveTo};
 pub use build::{BuildImage, BuiltImage, open_context};
 pub use check::{CheckReport, Finding, Place, State};
-pub use containers::ContainerSummary;
+pub use containers::{ContainerSummary, RemoveContainer};
 pub use disk::{DiskUse, ImageUse, Share};
 pub use error::{Error, Kind, with_causes};
 pub use export::ExportTo;
@@ -65,6 +67,7 @@ pub use policy::{Explanation, NamedCeiling, PolicyRequest, Requested, request};
 pub use prune::{PruneFilter, PruneImages, Pruned};
 pub use registries::Registries;
 pub use run::{Prepared, RunContainer};
+pub use volumes::{PruneVolumes, Volume, VolumeError, VolumeName, VolumesFrom};
 
 /// One data directory, and what can be done with it.
 pub struct Engine {

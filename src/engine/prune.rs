@@ -21,7 +21,7 @@ pub struct PruneFilter {
 }
 
 impl PruneFilter {
-    fn admits(&self, created: Option<i64>, labels: &BTreeMap<String, String>) -> bool {
+    pub(super) fn admits(&self, created: Option<i64>, labels: &BTreeMap<String, String>) -> bool {
         let has = |(key, value): &(String, Option<String>)| {
             labels
                 .get(key)
@@ -51,6 +51,8 @@ pub struct Pruned {
     pub containers: Vec<String>,
     /// Images.
     pub images: Vec<RemovedImage>,
+    /// Names of volumes.
+    pub volumes: Vec<String>,
     /// Bytes that are free now.
     pub bytes: u64,
 }

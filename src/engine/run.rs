@@ -23,13 +23,14 @@ use coracle_runtime::spec::{ContainerSpec, Listener, Output, Stdin};
 use coracle_runtime::sys::{self, Ending};
 use coracle_runtime::vfs::{
     Access, Errno, File, FileKind, GuestFs, GuestFsBuilder, MountSource, Node, OpenOptions, Tmpfs,
+    TmpfsOptions,
 };
 
 use super::error::with_causes;
 use super::lower::ImageLower;
 use super::network::{self, NetworkRequest};
 use super::policy::{self, PolicyRequest, Watch};
-use super::{Engine, Error, names, now, random, spec};
+use super::{Engine, Error, VolumesFrom, names, now, random, spec};
 
 /// What to run, and what is granted to it.
 #[derive(Clone, Debug, Default)]
@@ -48,8 +49,10 @@ pub struct RunContainer {
     pub env: Vec<String>,
     /// Replaces the image's WORKDIR.
     pub cwd: Option<String>,
-    /// Host directories and files that the guest may use.
+    /// Host directories and files that the guest may use, and volumes.
     pub mounts: Vec<MountConfig>,
+    /// Containers whose mounts it gets as well.
+    pub volumes_from: Vec<VolumesFrom>,
     /// Labels; added to the image's.
     pub labels: BTreeMap<String, String>,
     /// Is this process's standard input the guest's?
@@ -81,7 +84,7 @@ pub struct RunContainer {
 /// A container that is ready to be created and started.
 pub struct Prepared {
     pub(super) config: ContainerConfig,
-    lower: Arc<ImageLower>,
+    pub(super) lower: Arc<ImageLower>,
     mounts: Vec<MountSource>,
     listeners: Vec<Listener>,
     pub(super) program: Found,
@@ -123,7 +126,8 @@ impl Engine {
         refused: impl FnOnce(Vec<Refusal>) -> Result<(), Error>,
     ) -> Result<Prepared, Error> {
         let options = std::mem::take(&mut request.policy);
-        let mounts = open_mounts(&mut request.mounts)?;
+        self.choose_volumes(image, &mut request, options.strict)?;
+        let mounts = open_mounts(&mut request.mounts, Engine::is_to_come)?;
         let network = network::open(image, std::mem::take(&mut request.network))?;
         let farewell = request.farewell;
         let runnable = self.runnable(image)?;
@@ -148,7 +152,7 @@ impl Engine {
     ) -> Result<Prepared, Error> {
         let digest = Digest::parse(&config.manifest)?;
         let image = self.open_manifest(&digest)?;
-        let mounts = open_mounts(&mut config.mounts)?;
+        let mounts = open_mounts(&mut config.mounts, |_| false)?;
         let upper = container.open_upper()?;
         self.open_parts(&image, config, mounts, listeners, Some(upper))
     }
@@ -193,8 +197,15 @@ impl Engine {
     ///
     /// An [`Error`] means that the guest did not start. If the container could be created it stays as an exited one, as in
     /// Docker, unless it is to be removed.
-    pub fn run(&self, prepared: Prepared, ended: &mut dyn FnMut(&Exit)) -> Result<Exit, Error> {
+    pub fn run(&self, mut prepared: Prepared, ended: &mut dyn FnMut(&Exit)) -> Result<Exit, Error> {
+        let volumes = self.make_volumes(&prepared.config, &prepared.lower)?;
+        if volumes.is_some() {
+            prepared.mounts = open_mounts(&mut prepared.config.mounts, |_| false)?;
+        }
         let owned = self.containers.create_owned(prepared.config.clone())?;
+        if let Some(volumes) = volumes {
+            volumes.keep();
+        }
         self.run_owned(owned, prepared, Show::Here, &mut || {}, ended)
     }
 
@@ -440,6 +451,10 @@ fn with_mounts(
     mounts
         .iter()
         .zip(sources)
+        // Until it is filled from the image, the image's own files are what it will hold.
+        .filter(|(mount, source)| {
+            !(copies_image(mount) && matches!(source, MountSource::Memory(_)))
+        })
         .fold(builder, |builder, (mount, source)| {
             let access = if mount.read_only {
                 Access::ReadOnly
@@ -534,8 +549,22 @@ fn freeze(
     })
 }
 
-fn open_mounts(mounts: &mut [MountConfig]) -> Result<Vec<MountSource>, Error> {
-    mounts.iter_mut().map(open_mount).collect()
+fn copies_image(mount: &MountConfig) -> bool {
+    mount.volume.as_ref().is_some_and(|volume| !volume.no_copy)
+}
+
+/// Opens what is to be mounted. Memory stands for what is still to come.
+fn open_mounts(
+    mounts: &mut [MountConfig],
+    is_to_come: impl Fn(&MountConfig) -> bool,
+) -> Result<Vec<MountSource>, Error> {
+    let open = |mount: &mut MountConfig| {
+        if is_to_come(mount) {
+            return Ok(MountSource::Memory(Tmpfs::new(TmpfsOptions::default())));
+        }
+        open_mount(mount)
+    };
+    mounts.iter_mut().map(open).collect()
 }
 
 /// Opens what is to be mounted. Its path is made free of links and dots, so that the record says what was really granted.

@@ -54,3 +54,4 @@ mod storage;
 mod together;
 mod tools;
 mod transfer;
+mod volumes;

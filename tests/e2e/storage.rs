@@ -84,8 +84,7 @@ fn the_long_form_mounts_as_the_short_one() {
         "changed\n"
     );
     for (mount, wanted) in [
-        ("type=volume,source=data,target=/d", "named volumes"),
-        ("source=data,target=/d", "named volumes"),
+        ("type=volume,source=./data,target=/d", "not a volume name"),
         (
             "type=bind,source=/nowhere-at-all,target=/d",
             "/nowhere-at-all",

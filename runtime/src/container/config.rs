@@ -129,10 +129,10 @@ impl fmt::Display for Name {
     }
 }
 
-/// A host directory or file that the guest sees, or a file system in memory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A host directory or file that the guest sees, a volume, or a file system in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountConfig {
-    /// Absolute host path; empty for memory.
+    /// Absolute host path; empty for memory, and for a volume that has no place yet.
     pub source: String,
     /// Absolute guest path.
     pub target: String,
@@ -141,6 +141,26 @@ pub struct MountConfig {
     /// Is it memory? How it begins then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tmpfs: Option<TmpfsOptions>,
+    /// Is it a volume, whose files stay when the container goes? Then `source` is where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeConfig>,
+}
+
+/// Which volume is mounted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeConfig {
+    /// The volume's name; empty until one was made up.
+    pub name: String,
+    /// Was it made for this container, and has no name that anybody chose?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub anonymous: bool,
+    /// Does it begin empty, whatever the image has in its place?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_copy: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A port that the guest listens on.

@@ -21,6 +21,7 @@ mod store;
 mod strays;
 mod sweep;
 
-pub use config::{ContainerConfig, Id, MountConfig, Name, PortConfig};
+pub use config::{ContainerConfig, Id, MountConfig, Name, PortConfig, VolumeConfig};
 pub use record::{Exit, Record, Refusals, Refused};
 pub use store::{Container, ContainerError, ContainerStore, Listing, Owned, State};
+pub use sweep::remove as remove_tree;

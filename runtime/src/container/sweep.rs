@@ -200,7 +200,11 @@ pub(super) fn is_older_than(path: &Path, age: Duration) -> bool {
 }
 
 /// Removes a directory with all that is in it. Several processes may do so at once.
-pub(super) fn remove(dir: &Path) -> io::Result<()> {
+///
+/// # Errors
+///
+/// What the file system says; none if it is not there.
+pub fn remove(dir: &Path) -> io::Result<()> {
     loop {
         match empty(dir).and_then(|()| fs::remove_dir(dir)) {
             // Another has removed something that we were about to: all of it, or we go on with the rest.

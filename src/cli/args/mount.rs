@@ -1,10 +1,11 @@
-//! `--volume HOST:GUEST[:ro]`.
+//! `--volume HOST:GUEST[:ro]`, `--volume NAME:GUEST` and `--volume GUEST`.
 
 use std::path::{Path, PathBuf};
 
-use coracle_runtime::container::MountConfig;
+use coracle_runtime::container::{MountConfig, VolumeConfig};
 
 use super::super::error::Failure;
+use crate::engine::VolumeName;
 
 /// Returns the mount that the text means. A relative host path must begin with `.`, as in Docker, and counts from `here`.
 pub(in super::super) fn parse(text: &str, here: &Path) -> Result<MountConfig, Failure> {
@@ -12,22 +13,36 @@ pub(in super::super) fn parse(text: &str, here: &Path) -> Result<MountConfig, Fa
         Failure::usage(format!("parsing --volume {text:?}: {problem}"))
             .with_hint("write it as HOST:GUEST or HOST:GUEST:ro, such as --volume ./data:/data:ro")
     };
-    let (host, rest) =
-        split_host(text).ok_or_else(|| wrong("there is no `:` between host and guest path"))?;
+    let Some((host, rest)) = split_host(text) else {
+        // Docker's anonymous volume.
+        check_guest(text).map_err(|problem| wrong(&problem))?;
+        return Ok(MountConfig {
+            target: text.to_owned(),
+            volume: Some(VolumeConfig::default()),
+            ..MountConfig::default()
+        });
+    };
     let (guest, options) = rest.split_once(':').unwrap_or((rest, ""));
     let mut read_only = false;
+    let mut no_copy = false;
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" => read_only = true,
             "rw" => read_only = false,
+            "nocopy" => no_copy = true,
             _ => {
                 return Err(wrong(&format!(
-                    "unknown option `{option}`, want `ro` or `rw`"
+                    "unknown option `{option}`, want `ro`, `rw` or `nocopy`"
                 )));
             }
         }
     }
     check_guest(guest).map_err(|problem| wrong(&problem))?;
+    let mut mount = MountConfig {
+        target: guest.to_owned(),
+        read_only,
+        ..MountConfig::default()
+    };
     let path = PathBuf::from(host);
     let source = if path.is_absolute() {
         path
@@ -36,18 +51,31 @@ pub(in super::super) fn parse(text: &str, here: &Path) -> Result<MountConfig, Fa
     } else if host.is_empty() {
         return Err(wrong("the host path is empty"));
     } else {
-        return Err(Failure::usage(format!("parsing --volume {text:?}: `{host}` names a volume, and named volumes are not supported yet"))
-            .with_hint(format!("to mount the folder `{host}` write ./{host}")));
+        mount.volume = Some(volume(host, no_copy).map_err(|failure| {
+            failure.with_hint(format!("to mount the folder `{host}` write ./{host}"))
+        })?);
+        return Ok(mount);
     };
+    if no_copy {
+        return Err(wrong("`nocopy` is for volumes"));
+    }
     let source = source
         .into_os_string()
         .into_string()
         .map_err(|_| wrong("the host path is not UTF-8"))?;
-    Ok(MountConfig {
-        source,
-        target: guest.to_owned(),
-        read_only,
-        tmpfs: None,
+    mount.source = source;
+    Ok(mount)
+}
+
+/// Returns the volume of that name.
+pub(super) fn volume(name: &str, no_copy: bool) -> Result<VolumeConfig, Failure> {
+    let name: VolumeName = name
+        .parse()
+        .map_err(|error| Failure::usage(format!("{error}")))?;
+    Ok(VolumeConfig {
+        name: name.as_str().to_owned(),
+        anonymous: false,
+        no_copy,
     })
 }
 
@@ -80,6 +108,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_or_nothing_means_a_volume() {
+        let mount = |text: &str| parse(text, Path::new("/here")).expect(text);
+        let named = mount("db:/var/db:ro,nocopy");
+        assert_eq!((named.target.as_str(), named.read_only), ("/var/db", true));
+        assert_eq!(named.source, "");
+        let volume = named.volume.expect("a volume");
+        assert_eq!(
+            (volume.name.as_str(), volume.anonymous, volume.no_copy),
+            ("db", false, true)
+        );
+        let anonymous = mount("/data");
+        assert_eq!(
+            (anonymous.source.as_str(), anonymous.target.as_str()),
+            ("", "/data")
+        );
+        assert_eq!(anonymous.volume, Some(VolumeConfig::default()));
+    }
+
+    #[test]
     fn what_was_typed_means_a_mount() {
         let mount = |text: &str| {
             parse(text, Path::new("/here"))
@@ -95,8 +142,10 @@ mod tests {
         assert_eq!(mount("./x:/b"), want("/here/./x", "/b", false));
         assert_eq!(mount("..:/b"), want("/here/..", "/b", false));
         for bad in [
-            "/a",
-            "name:/b",
+            "a",
+            "n:/b",
+            "a/b:/b",
+            "/a:/b:nocopy",
             ":/b",
             "/a:b",
             "/a:",

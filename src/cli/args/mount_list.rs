@@ -1,19 +1,19 @@
-//! `--mount type=bind|tmpfs,source=…,target=…,readonly`, Docker's long form.
+//! `--mount type=volume|bind|tmpfs,source=…,target=…,readonly`, Docker's long form.
 
 use std::path::Path;
 
-use coracle_runtime::container::MountConfig;
+use coracle_runtime::container::{MountConfig, VolumeConfig};
 use coracle_runtime::vfs::TmpfsOptions;
 
 use super::super::error::Failure;
-use super::mount::check_guest;
+use super::mount::{check_guest, volume};
 use super::tmpfs;
 
 /// Returns the mount that the text means. A relative source counts from `here`.
 pub(in super::super) fn parse(text: &str, here: &Path) -> Result<MountConfig, Failure> {
     let wrong = |problem: &str| {
         Failure::usage(format!("parsing --mount {text:?}: {problem}")).with_hint(
-            "write it as type=bind,source=HOST,target=GUEST[,readonly] or type=tmpfs,target=GUEST",
+            "write it as type=volume,source=NAME,target=GUEST, type=bind,source=HOST,target=GUEST[,readonly] or type=tmpfs,target=GUEST",
         )
     };
     let mut kind = None;
@@ -22,6 +22,7 @@ pub(in super::super) fn parse(text: &str, here: &Path) -> Result<MountConfig, Fa
     let mut read_only = false;
     let mut memory = TmpfsOptions::default();
     let mut memory_only = None;
+    let mut no_copy = None;
     for field in fields(text).map_err(wrong)? {
         let (key, value) = match field.split_once('=') {
             Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
@@ -36,14 +37,19 @@ pub(in super::super) fn parse(text: &str, here: &Path) -> Result<MountConfig, Fa
             "type" => kind = Some(value("type")?.to_ascii_lowercase()),
             "source" | "src" => source = Some(value("source")?.to_owned()),
             "target" | "dst" | "destination" => target = Some(value("target")?.to_owned()),
-            "readonly" | "ro" => {
-                read_only = match value("readonly").unwrap_or("true") {
+            "readonly" | "ro" | "volume-nocopy" => {
+                let switch = match value(&key).unwrap_or("true") {
                     "true" | "1" => true,
                     "false" | "0" => false,
                     other => {
                         let problem = format!("`{key}` is true or false, got `{other}`");
                         return Err(wrong(&problem));
                     }
+                };
+                if key == "volume-nocopy" {
+                    no_copy = Some(switch);
+                } else {
+                    read_only = switch;
                 }
             }
             "tmpfs-size" | "tmpfs-mode" => {
@@ -62,16 +68,19 @@ pub(in super::super) fn parse(text: &str, here: &Path) -> Result<MountConfig, Fa
     let target = target.ok_or_else(|| wrong("there is no target"))?;
     check_guest(&target).map_err(|problem| wrong(&problem))?;
     let mut mount = MountConfig {
-        source: String::new(),
         target,
         read_only,
-        tmpfs: None,
+        ..MountConfig::default()
     };
-    match kind.as_deref().unwrap_or("volume") {
+    let kind = kind.as_deref().unwrap_or("volume");
+    if no_copy.is_some() && kind != "volume" {
+        return Err(wrong("`volume-nocopy` is for type=volume"));
+    }
+    if let Some(key) = memory_only.filter(|_| kind != "tmpfs") {
+        return Err(wrong(&format!("`{key}` is for type=tmpfs")));
+    }
+    match kind {
         "bind" => {
-            if let Some(key) = memory_only {
-                return Err(wrong(&format!("`{key}` is for type=tmpfs")));
-            }
             let source = source.ok_or_else(|| wrong("there is no source"))?;
             let path = here.join(source).into_os_string();
             mount.source = path
@@ -81,13 +90,20 @@ pub(in super::super) fn parse(text: &str, here: &Path) -> Result<MountConfig, Fa
         "tmpfs" if source.is_some() => return Err(wrong("type=tmpfs has no source")),
         "tmpfs" => mount.tmpfs = Some(memory),
         "volume" => {
-            return Err(wrong(
-                "named volumes are not supported yet; without type= a volume is meant, as in Docker",
-            ));
+            let no_copy = no_copy.unwrap_or_default();
+            mount.volume = Some(match source {
+                Some(name) => volume(&name, no_copy).map_err(|failure| {
+                    failure.with_hint("to mount a folder of this machine write type=bind")
+                })?,
+                None => VolumeConfig {
+                    no_copy,
+                    ..VolumeConfig::default()
+                },
+            });
         }
         other => {
             return Err(wrong(&format!(
-                "unknown type `{other}`, want bind or tmpfs"
+                "unknown type `{other}`, want volume, bind or tmpfs"
             )));
         }
     }
@@ -132,7 +148,7 @@ mod tests {
             source: source.to_owned(),
             target: target.to_owned(),
             read_only,
-            tmpfs: None,
+            ..MountConfig::default()
         })
     }
 
@@ -156,6 +172,16 @@ mod tests {
         ] {
             assert_eq!(mount(text), want, "{text}");
         }
+    }
+
+    #[test]
+    fn volumes() {
+        let named = mount("source=db,target=/d,volume-nocopy,readonly").expect("a volume");
+        assert_eq!((named.source.as_str(), named.read_only), ("", true));
+        let volume = named.volume.expect("a volume");
+        assert_eq!((volume.name.as_str(), volume.no_copy), ("db", true));
+        let anonymous = mount("type=volume,target=/d").expect("a volume");
+        assert_eq!(anonymous.volume, Some(VolumeConfig::default()));
     }
 
     #[test]
@@ -186,7 +212,10 @@ mod tests {
             "type=tmpfs,target=/b,tmpfs-size=0",
             "type=npipe,source=/a,target=/b",
             "type=volume,source=v,target=/b",
-            "source=v,target=/b",
+            "source=/a,target=/b",
+            "source=vol,target=/b,tmpfs-size=1m",
+            "type=volume,source=vol,target=/b,volume-nocopy=maybe",
+            "type=bind,source=/a,target=/b,volume-nocopy",
             "type=bind,source=/a,target=/b,nonsense=1",
             "type=bind,source=/a,target=/b,",
             "type=bind,source=/a,\"target=/b",

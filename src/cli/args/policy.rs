@@ -123,6 +123,13 @@ fn grant(policy: Policy, folder: &Path, container: &mut RunContainer) -> Result<
         {
             continue;
         }
+        if grant.source.is_none() {
+            return Err(Failure::usage(format!(
+                "the policy grants {:?}, which names nothing of this machine",
+                grant.to_string()
+            ))
+            .with_hint("write HOST:GUEST, or NAME:GUEST for a volume"));
+        }
         container
             .mounts
             .push(mount::parse(&grant.to_string(), &here)?);

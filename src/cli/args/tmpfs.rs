@@ -19,7 +19,7 @@ pub(in super::super) fn parse(text: &str) -> Result<MountConfig, Failure> {
         source: String::new(),
         target: guest.to_owned(),
         read_only: false,
-        tmpfs: None,
+        ..MountConfig::default()
     };
     let mut tmpfs = TmpfsOptions::default();
     for option in options.split(',').filter(|option| !option.is_empty()) {

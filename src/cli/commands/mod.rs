@@ -29,6 +29,7 @@ pub(super) mod stop;
 pub(super) mod system;
 pub(super) mod tag;
 pub(super) mod version;
+pub(super) mod volume;
 pub(super) mod wait;
 
 use super::error::Failure;

@@ -14,6 +14,13 @@ pub(super) fn print(pruned: &Pruned) -> Result<(), Failure> {
         }
         text += "\n";
     }
+    if !pruned.volumes.is_empty() {
+        text += "Deleted Volumes:\n";
+        for name in &pruned.volumes {
+            text += &format!("{name}\n");
+        }
+        text += "\n";
+    }
     if !pruned.images.is_empty() {
         text += "Deleted Images:\n";
         for image in &pruned.images {

@@ -97,10 +97,11 @@ fn row(summary: &ContainerSummary, whole: bool) -> Row {
         mounts: config
             .mounts
             .iter()
-            .map(|mount| match mount.tmpfs {
+            .map(|mount| match (&mount.volume, mount.tmpfs) {
+                (Some(volume), _) => volume.name.as_str(),
                 // As in Docker, memory has its place for a name.
-                Some(_) => mount.target.as_str(),
-                None => mount.source.as_str(),
+                (None, Some(_)) => mount.target.as_str(),
+                (None, None) => mount.source.as_str(),
             })
             .collect::<Vec<_>>()
             .join(","),

@@ -172,6 +172,7 @@ pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<ControlFlow<Exit
         source,
     })?;
     let mounts = args.storage.mounts(&here)?;
+    let volumes_from = args.storage.volumes_from()?;
     let storage_limit = args.storage.limit()?;
     let caller = |name: &str| std::env::var_os(name);
     let mut env = env::read_files(&args.env_file, caller)?;
@@ -196,6 +197,7 @@ pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<ControlFlow<Exit
         env,
         cwd: args.workdir,
         mounts,
+        volumes_from,
         labels,
         open_stdin: args.interactive,
         tty: life.tty,

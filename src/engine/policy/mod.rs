@@ -61,8 +61,11 @@ pub(super) fn collect(request: &RunContainer, options: &PolicyRequest) -> Policy
             FsAccess::ReadWrite
         },
     };
-    // Memory is nothing of the host's.
-    let of_host = request.mounts.iter().filter(|mount| mount.tmpfs.is_none());
+    // Memory is nothing of the host's, and a volume holds what containers have put there.
+    let of_host = request
+        .mounts
+        .iter()
+        .filter(|mount| mount.tmpfs.is_none() && mount.volume.is_none());
     let variable = |pair: &String| EnvGrant {
         name: pair.split('=').next().unwrap_or(pair).to_owned(),
         // The record has the whole environment; one copy of a secret is enough.
