@@ -15,9 +15,12 @@
 
 #![deny(unsafe_code)]
 
+pub mod console;
 pub mod container;
+pub mod events;
 pub mod logs;
 pub mod policy;
+pub mod probe;
 pub mod sandbox;
 pub mod spec;
 pub mod sys;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use wasmtime::Engine;
 
 use super::signal::Signal;
-use super::{Applied, Ending, Reach, RestrictError, Restricted};
+use super::{Applied, Ending, Reach, RestrictError, Restricted, Usage};
 
 /// The bytes of a file that does not change. Read into memory here; Linux maps them.
 #[derive(Debug)]
@@ -174,6 +174,21 @@ impl Process {
     }
 }
 
+/// Knows nothing of other processes.
+pub fn usage(_pid: u32) -> Option<Usage> {
+    None
+}
+
+/// Does not know how much memory this machine has.
+pub fn memory() -> u64 {
+    0
+}
+
+/// Does not know for how long this machine has run.
+pub fn uptime() -> Duration {
+    Duration::ZERO
+}
+
 /// Nobody can stop a process on these systems.
 pub fn is_stopped(_pid: u32) -> bool {
     false
@@ -185,6 +200,24 @@ pub fn is_stopped(_pid: u32) -> bool {
 ///
 /// Always [`io::ErrorKind::Unsupported`].
 pub fn leave_session() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Refuses: not supported on this system yet.
+///
+/// # Errors
+///
+/// Always [`io::ErrorKind::Unsupported`].
+pub fn end_with_parent(_parent: u32) -> io::Result<bool> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Refuses: not supported on this system yet.
+///
+/// # Errors
+///
+/// Always [`io::ErrorKind::Unsupported`].
+pub fn standard_input() -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

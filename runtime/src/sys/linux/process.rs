@@ -1,8 +1,8 @@
 //! Processes, and who this one is.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,6 +26,12 @@ pub fn exit_now(code: i32) -> ! {
 /// A process of this machine, held open: however long it is kept, it never means another process that got the same number.
 #[derive(Debug)]
 pub struct Process(OwnedFd);
+
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl Process {
     /// Opens the process with this number. `None`: there is none.
@@ -98,6 +104,19 @@ pub fn leave_session() -> io::Result<()> {
     rustix::process::setsid().map(drop).map_err(Into::into)
 }
 
+/// Has this process killed when the one ends that started it, which must have this number. Says whether that one still lives.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn end_with_parent(parent: u32) -> io::Result<bool> {
+    let kill = rustix::process::Signal::KILL;
+    rustix::process::set_parent_process_death_signal(Some(kill))?;
+    // It may have ended before: then somebody else is the parent.
+    let now = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    Ok(now.is_some_and(|now| u32::try_from(now) == Ok(parent)))
+}
+
 /// Lets this process have so many files open, if it may raise its own limit that far; else as many as it may.
 ///
 /// # Errors
@@ -113,6 +132,15 @@ pub fn allow_open_files(count: u32) -> io::Result<()> {
         setrlimit(Resource::Nofile, limit)?;
     }
     Ok(())
+}
+
+/// Returns a second handle to this process' standard input, which may be written to as well if that is a terminal.
+///
+/// # Errors
+///
+/// What the system says, such as that no more files may be open.
+pub fn standard_input() -> io::Result<File> {
+    io::stdin().as_fd().try_clone_to_owned().map(File::from)
 }
 
 /// Does this process have the rights of root?
