@@ -46,6 +46,11 @@ impl Failure {
         }
     }
 
+    /// Has the command return 1 for it, as Docker's that start nothing do.
+    pub(super) fn plainly(self) -> Self {
+        Self::Plain(Box::new(self))
+    }
+
     /// Prints it.
     pub(super) fn report(&self) {
         match self {

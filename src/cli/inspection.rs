@@ -1,7 +1,7 @@
 //! What `inspect` shows: Docker's fields, and beside them our own under `Coracle`.
 
 use coracle_packager::image::select::Selection;
-use coracle_runtime::container::{PortConfig, Refused, State};
+use coracle_runtime::container::{HealthCheck, PortConfig, Probe, Refused, State, Watched};
 use coracle_runtime::logs::LogConfig;
 use coracle_runtime::policy::net::Mode;
 use coracle_runtime::policy::quantity::{Cpus, Size};
@@ -73,6 +73,7 @@ fn entries(selection: &Selection) -> Vec<Value> {
 /// Returns what is known about a container.
 pub(super) fn container(summary: &ContainerSummary, walls: &Value, refused: &[Refused]) -> Value {
     // A container that never started has none, and one of an older version another.
+    let watched = summary.container.watched();
     let report: Option<WallReport> = serde_json::from_value(walls.clone()).ok();
     let container = &summary.container;
     let config = &container.config;
@@ -108,7 +109,8 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value, refused: &[Re
         "Created": units::rfc3339(config.created),
         "Path": program,
         "Args": args,
-        "State": state(&summary.state),
+        "State": state(summary, &watched),
+        "RestartCount": watched.restarts,
         "Image": config.image_id,
         "Name": format!("/{}", config.name),
         "LogPath": if config.log.max_size == 0 { String::new() } else { container.log_path().join("json.log").display().to_string() },
@@ -118,6 +120,7 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value, refused: &[Re
             "PidsLimit": config.policy.limits.processes,
             "Ulimits": [{ "Name": "nofile", "Soft": config.policy.limits.open_files, "Hard": config.policy.limits.open_files }],
             "AutoRemove": config.auto_remove,
+            "RestartPolicy": { "Name": config.restart.word(), "MaximumRetryCount": config.restart.most() },
             "LogConfig": log(&config.log),
             "ReadonlyRootfs": config.read_only,
             "NetworkMode": network_mode(config.policy.net.mode),
@@ -138,6 +141,8 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value, refused: &[Re
             "Labels": config.labels,
             "WorkingDir": config.cwd,
             "OpenStdin": config.open_stdin,
+            "StdinOnce": config.stdin_once,
+            "Healthcheck": config.health.as_ref().map(health),
             "Tty": config.tty,
             "StopSignal": config.stop_signal.as_deref().unwrap_or("SIGTERM"),
             "StopTimeout": config.stop_timeout,
@@ -215,13 +220,19 @@ fn log(log: &LogConfig) -> Value {
     })
 }
 
-fn state(state: &State) -> Value {
+fn state(summary: &ContainerSummary, watched: &Watched) -> Value {
+    let state = &summary.state;
     /// Docker's way to say "never".
     const NEVER: &str = "0001-01-01T00:00:00Z";
     let (started, finished, pid, code, error) = match state {
         State::Created => (None, None, 0, 0, String::new()),
         State::Running { pid, started } => (Some(*started), None, *pid, 0, String::new()),
         State::Exited {
+            exit: Some(exit),
+            started,
+            finished,
+        }
+        | State::Restarting {
             exit: Some(exit),
             started,
             finished,
@@ -236,6 +247,11 @@ fn state(state: &State) -> Value {
             exit: None,
             started,
             finished,
+        }
+        | State::Restarting {
+            exit: None,
+            started,
+            finished,
         } => (
             Some(*started),
             *finished,
@@ -247,9 +263,13 @@ fn state(state: &State) -> Value {
     let time = |seconds: Option<i64>| seconds.map_or_else(|| NEVER.to_owned(), units::rfc3339);
     let out_of_memory =
         matches!(state, State::Exited { exit: Some(exit), .. } if exit.out_of_memory);
-    json!({
+    // Docker counts one that waits for its next start as running.
+    let restarting = matches!(state, State::Restarting { .. });
+    let mut all = json!({
         "Status": super::commands::ps::state(state),
-        "Running": matches!(state, State::Running { .. }),
+        "Running": restarting || matches!(state, State::Running { .. }),
+        "Restarting": restarting,
+        "Dead": false,
         "OOMKilled": out_of_memory,
         "Paused": is_paused(state),
         "Pid": pid,
@@ -257,5 +277,33 @@ fn state(state: &State) -> Value {
         "Error": error,
         "StartedAt": time(started),
         "FinishedAt": time(finished),
+    });
+    if summary.container.config.health.is_some() {
+        all["Health"] = json!(watched.health.clone().unwrap_or_default());
+    }
+    all
+}
+
+/// Returns how it is asked whether it is well, in Docker's words.
+fn health(check: &HealthCheck) -> Value {
+    let test = match &check.probe {
+        Probe::Command(args) => {
+            let args = args.iter().map(String::as_str);
+            std::iter::once("CMD")
+                .chain(args)
+                .map(str::to_owned)
+                .collect()
+        }
+        Probe::Shell { command, .. } => vec!["CMD-SHELL".to_owned(), command.clone()],
+        Probe::Http { port, path } => vec!["HTTP".to_owned(), format!("{port}{path}")],
+        Probe::Tcp { port } => vec!["TCP".to_owned(), port.to_string()],
+    };
+    json!({
+        "Test": test,
+        "Interval": check.interval,
+        "Timeout": check.timeout,
+        "Retries": check.retries,
+        "StartPeriod": check.start_period,
+        "StartInterval": check.start_interval,
     })
 }

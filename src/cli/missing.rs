@@ -1,21 +1,15 @@
 //! What Docker's command line has and this one has not yet, so that who asks for it is told.
 
 /// Commands and flags, and what they are for.
-const FEATURES: [(&[&str], &str); 14] = [
+const FEATURES: [(&[&str], &str); 10] = [
     (
-        &["attach"],
-        "read what it says with `coracle logs --follow`, or run it in the foreground with `coracle start --attach`",
-    ),
-    (&["--restart"], "have the host's service manager start it"),
-    (
-        &["diff", "commit", "top", "stats", "events", "update"],
+        &["diff", "commit"],
         "a container can be run, started, stopped, listed, inspected and removed, and other programs run in it",
     ),
     (
         &["cp"],
         "mount a folder with --volume, or take the files out with `coracle export`",
     ),
-    (&["port"], "`coracle ps` shows the ports"),
     (
         &["--hostname", "-h"],
         "a WebAssembly program has no host name",
@@ -23,10 +17,6 @@ const FEATURES: [(&[&str], &str); 14] = [
     (
         &["--dns", "network"],
         "the network is granted with --allow-connect and --publish",
-    ),
-    (
-        &["--detach-keys"],
-        "the program uses the terminal that this command has",
     ),
     (
         &[
@@ -54,7 +44,7 @@ const FEATURES: [(&[&str], &str); 14] = [
     ),
     (
         &[
-            "info", "prune", "builder", "buildx", "compose", "serve", "sign", "verify",
+            "prune", "builder", "buildx", "compose", "serve", "sign", "verify",
         ],
         "see `coracle --help` for what there is",
     ),
@@ -88,7 +78,7 @@ mod tests {
 
     #[test]
     fn dockers_words_are_known() {
-        for word in ["--restart", "--hostname", "events", "--dns=1.1.1.1"] {
+        for word in ["--privileged", "--hostname", "search", "--dns=1.1.1.1"] {
             assert!(feature(word).is_some(), "{word}");
         }
         assert!(feature("--nonsense").is_none());

@@ -67,25 +67,33 @@ enum RunCommand {
 
 #[derive(Subcommand)]
 enum Command {
+    Attach(commands::attach::Args),
     Build(commands::build::Args),
     Create(Box<commands::create::Args>),
+    Events(commands::events::Args),
     Exec(commands::exec::Args),
     Export(commands::export::Args),
     History(commands::history::Args),
     Image(commands::image::Args),
     Images(commands::images::Args),
     Import(commands::import::Args),
+    Info(commands::info::Args),
     Inspect(commands::inspect::Args),
     Load(commands::load::Args),
     Manifest(commands::manifest::Args),
     Kill(commands::stop::KillArgs),
     Logs(commands::logs::Args),
     #[command(hide = true)]
-    Monitor(commands::start::MonitorArgs),
+    Host(commands::monitor::HostArgs),
+    #[command(hide = true)]
+    Monitor(commands::monitor::MonitorArgs),
+    #[command(hide = true)]
+    Probe(commands::monitor::ProbeArgs),
     Pause(commands::stop::PauseArgs),
     Policy(commands::policy::Args),
     Login(commands::login::Args),
     Logout(commands::logout::Args),
+    Port(commands::port::Args),
     Ps(commands::ps::Args),
     Pull(commands::pull::Args),
     Push(commands::push::Args),
@@ -96,10 +104,13 @@ enum Command {
     Run(Box<commands::run::Args>),
     Save(commands::save::Args),
     Start(commands::start::Args),
+    Stats(commands::stats::Args),
     Stop(commands::stop::StopArgs),
     System(commands::system::Args),
     Tag(commands::tag::Args),
+    Top(commands::top::Args),
     Unpause(commands::stop::UnpauseArgs),
+    Update(commands::update::Args),
     Version(commands::version::Args),
     Volume(commands::volume::Args),
     Wait(commands::wait::Args),
@@ -186,7 +197,12 @@ impl Cli {
         }
         if matches!(
             self.command,
-            Command::Run(_) | Command::Start(_) | Command::Exec(_) | Command::Monitor(_)
+            Command::Run(_)
+                | Command::Start(_)
+                | Command::Exec(_)
+                | Command::Host(_)
+                | Command::Monitor(_)
+                | Command::Probe(_)
         ) {
             coracle_runtime::sys::close_inherited_files();
         }
@@ -197,22 +213,28 @@ impl Cli {
         }
         let engine = open_engine(self.global.root)?;
         match self.command {
+            Command::Attach(args) => commands::attach::run(&engine, args),
             Command::Build(args) => commands::build::run(&engine, args),
             Command::Create(args) => commands::create::run(&engine, *args),
+            Command::Events(args) => commands::events::run(&engine, &args),
             Command::Exec(args) => commands::exec::run(&engine, args),
             Command::Export(args) => commands::export::run(&engine, &args),
             Command::History(args) => commands::history::run(&engine, &args),
             Command::Image(args) => commands::image::run(&engine, args),
             Command::Images(args) => commands::images::run(&engine, &args),
             Command::Import(args) => commands::import::run(&engine, &args),
+            Command::Info(args) => commands::info::run(&engine, &args),
             Command::Inspect(args) => commands::inspect::run(&engine, &args),
             Command::Load(args) => commands::load::run(&engine, &args),
             Command::Manifest(args) => commands::manifest::run(&engine, &args),
             Command::Kill(args) => commands::stop::kill(&engine, &args),
             Command::Logs(args) => commands::logs::run(&engine, &args),
-            Command::Monitor(args) => commands::start::monitor(&engine, &args),
+            Command::Host(args) => commands::monitor::host(&engine, &args),
+            Command::Monitor(args) => commands::monitor::monitor(&engine, &args),
+            Command::Probe(args) => commands::monitor::probe(&engine, &args),
             Command::Pause(args) => commands::stop::pause(&engine, &args),
             Command::Policy(args) => commands::policy::run(&engine, &args),
+            Command::Port(args) => commands::port::run(&engine, &args),
             Command::Ps(args) => commands::ps::run(&engine, &args),
             Command::Pull(args) => commands::pull::run(&engine, &args),
             Command::Push(args) => commands::push::run(&engine, &args),
@@ -223,10 +245,13 @@ impl Cli {
             Command::Run(args) => commands::run::run(&engine, *args),
             Command::Save(args) => commands::save::run(&engine, &args),
             Command::Start(args) => commands::start::run(&engine, &args),
+            Command::Stats(args) => commands::stats::run(&engine, &args),
             Command::Stop(args) => commands::stop::stop(&engine, &args),
             Command::System(args) => commands::system::run(&engine, &args),
             Command::Tag(args) => commands::tag::run(&engine, &args),
+            Command::Top(args) => commands::top::run(&engine, &args),
             Command::Unpause(args) => commands::stop::unpause(&engine, &args),
+            Command::Update(args) => commands::update::run(&engine, &args),
             Command::Version(args) => commands::version::run(&args),
             Command::Volume(args) => commands::volume::run(&engine, &args),
             Command::Wait(args) => commands::wait::run(&engine, &args),

@@ -114,6 +114,11 @@ pub(super) fn trace() {
     );
 }
 
+/// Is a person watching standard output?
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// Is a person watching standard error?
 pub(super) fn is_watched() -> bool {
     io::stderr().is_terminal()

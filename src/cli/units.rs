@@ -27,6 +27,26 @@ pub(super) fn size(bytes: u64) -> String {
     text + UNITS[unit]
 }
 
+/// Returns a size in binary units with Docker's four digits: `4.176MiB`, `1GiB`.
+pub(super) fn binary(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    #[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let whole = value.trunc().to_string().len();
+    let decimals = 4_usize.saturating_sub(whole);
+    let mut text = format!("{value:.decimals$}");
+    if text.contains('.') {
+        let short = text.trim_end_matches('0').trim_end_matches('.').len();
+        text.truncate(short);
+    }
+    text + UNITS[unit]
+}
+
 /// Returns how long ago something was: `5 seconds ago`, `About an hour ago`, `3 weeks ago`.
 pub(super) fn ago(seconds: i64, now: i64) -> String {
     format!("{} ago", duration(now.saturating_sub(seconds)))
@@ -85,6 +105,20 @@ mod tests {
         ];
         for (bytes, want) in table {
             assert_eq!(size(bytes), want, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn binary_sizes_have_four_digits() {
+        for (bytes, want) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1KiB"),
+            (4_378_853, "4.176MiB"),
+            (24_600_000_000, "22.91GiB"),
+            (u64::MAX, "16EiB"),
+        ] {
+            assert_eq!(binary(bytes), want, "{bytes}");
         }
     }
 

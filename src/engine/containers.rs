@@ -67,6 +67,7 @@ impl Engine {
                 if how.volumes || container.config.auto_remove {
                     self.remove_volumes_of(&container.config)?;
                 }
+                self.tell(&container, "destroy", &[]);
                 Ok(())
             }
             Err(error) => {

@@ -91,6 +91,20 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The container is removed when it ends, and cannot be started again.
+    #[error(
+        "container {container} is removed when it ends (--rm): there would be nothing to start again"
+    )]
+    RemovedAtEnd {
+        /// Its name.
+        container: String,
+    },
+    /// A container does not answer as it should.
+    #[error("{problem}")]
+    Unwell {
+        /// What is wrong.
+        problem: String,
+    },
     /// The container was made to keep no log.
     #[error("container {container} keeps no log")]
     NoLog {

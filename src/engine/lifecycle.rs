@@ -5,18 +5,27 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use coracle_runtime::container::{Container, Exit, Name, State};
+use coracle_runtime::container::{
+    Container, ContainerError, Exit, LastWords, Name, RestartPolicy, State,
+};
 use coracle_runtime::logs::{Follow, LogReader, Wanted};
 use coracle_runtime::sys::{self, Signal};
 
+use super::events::of_container;
 use super::run::Show;
-use super::{Engine, Error, Prepared, network};
+use super::{ContainerSummary, Engine, Error, Prepared, network};
 
 /// How long a container may take to end after it was asked to, in seconds: Docker's default.
 const STOP_GRACE: i64 = 10;
 
 /// How long a killed process may take to be gone.
 const KILL_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a process may take to be halted: one that waits for a disk takes its time.
+const HALT: Duration = Duration::from_secs(5);
+
+/// How long the record of a program's end may come after that.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How long to wait before looking again at a process that has not said yet which it is.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -51,6 +60,7 @@ impl Engine {
         if let Some(volumes) = volumes {
             volumes.keep();
         }
+        self.tell(&container, "create", &[]);
         Ok(container)
     }
 
@@ -78,25 +88,50 @@ impl Engine {
         prepared: Prepared,
         ended: &mut dyn FnMut(&Exit),
     ) -> Result<Exit, Error> {
+        if container.is_watched()? {
+            return Err(ContainerError::Running {
+                name: container.config.name,
+            }
+            .into());
+        }
         let owned = self.containers.own(container)?;
-        self.run_owned(owned, prepared, Show::Here, &mut || {}, ended)
+        let container = owned.container.clone();
+        // Behind the wall no file can be opened to tell of it.
+        let mut writer = self.event_writer();
+        let mut tell = |action, more: &[(&str, String)]| {
+            if let Some(writer) = &mut writer {
+                // A full disk must not keep it from ending.
+                drop(writer.add(&of_container(&container, action, more)));
+            }
+        };
+        tell("start", &[]);
+        let mut ended = |exit: &Exit| {
+            tell("die", &[("exitCode", exit.code.to_string())]);
+            ended(exit);
+        };
+        self.run_owned(owned, prepared, Show::Here, &mut || {}, &mut ended)
     }
 
-    /// As [`Self::start_here`], for a process that nobody watches: what the guest says goes to the log alone. Calls `started`
-    /// when both walls are up and the guest is about to run.
+    /// As [`Self::start_here`], for a process that another one watches over: what the guest says goes to the log alone, or to the
+    /// terminal that is its standard input. Calls `started` when both walls are up and the guest is about to run.
     ///
     /// # Errors
     ///
     /// As [`Self::start_here`].
-    pub fn monitor(
+    pub fn host(
         &self,
         container: Container,
         prepared: Prepared,
         started: &mut dyn FnMut(),
         ended: &mut dyn FnMut(&Exit),
     ) -> Result<Exit, Error> {
+        let show = if container.config.tty {
+            Show::Terminal
+        } else {
+            Show::Nowhere
+        };
         let owned = self.containers.own(container)?;
-        self.run_owned(owned, prepared, Show::Nowhere, started, ended)
+        self.run_owned(owned, prepared, show, started, ended)
     }
 
     /// Says of a container that its start failed, so that it is seen by who looks for it later.
@@ -128,17 +163,42 @@ impl Engine {
             .or_else(|| own.and_then(|text| text.parse().ok()))
             .unwrap_or(Signal::TERM);
         let timeout = timeout.or(config.stop_timeout).unwrap_or(STOP_GRACE);
-        if !self.signal(container, signal)? {
-            return Ok(());
-        }
-        // A paused one could not take it.
-        self.signal(container, Signal::CONT)?;
         let patience = u64::try_from(timeout).ok().map(Duration::from_secs);
-        if self.wait_until_gone(container, patience)? {
+        if !container.is_active()? {
+            // Also one that does not run is not started at the next boot.
+            if config.restart != RestartPolicy::No {
+                container.set_stopped(true)?;
+            }
             return Ok(());
         }
-        self.signal(container, Signal::KILL)?;
-        if self.wait_until_gone(container, Some(KILL_GRACE))? {
+        container.set_stopped(true)?;
+        let paused = is_paused(&container.state()?);
+        if self.signal(container, signal)? {
+            self.tell(
+                container,
+                "kill",
+                &[("signal", signal.number().to_string())],
+            );
+            if paused {
+                // It could not take it.
+                self.signal(container, Signal::CONT)?;
+            }
+        }
+        let gone = self.wait_until_gone(container, patience)? || {
+            if !self.signal(container, Signal::KILL)?
+                && let Some(watcher) = container.watcher()?
+            {
+                // It is only just being started.
+                watcher.signal(Signal::KILL).map_err(|source| Error::File {
+                    doing: "ending the process that watches over",
+                    path: container.folder(),
+                    source,
+                })?;
+            }
+            self.wait_until_gone(container, Some(KILL_GRACE))?
+        };
+        if gone {
+            self.tell(container, "stop", &[]);
             return Ok(());
         }
         Err(Error::WouldNotDie {
@@ -153,9 +213,23 @@ impl Engine {
     ///
     /// [`Error::NotRunning`], or what the system says.
     pub fn kill(&self, container: &Container, signal: Signal) -> Result<(), Error> {
+        // As in Docker: who sends the signal by which it is stopped does not want it started again.
+        let own = container.config.stop_signal.as_deref();
+        let ends = match own.and_then(|own| own.parse().ok()) {
+            Some(own) => signal == own || signal == Signal::KILL,
+            None => true,
+        };
+        if ends && container.is_active()? {
+            container.set_stopped(true)?;
+        }
         if !self.signal(container, signal)? {
             return Err(not_running(container));
         }
+        self.tell(
+            container,
+            "kill",
+            &[("signal", signal.number().to_string())],
+        );
         if signal == Signal::KILL {
             // Docker's `kill` returns when it is dead.
             self.wait_until_gone(container, Some(KILL_GRACE))?;
@@ -174,7 +248,19 @@ impl Engine {
                 container: container.config.name.to_string(),
             });
         }
-        self.kill(container, Signal::STOP)
+        if !self.signal(container, Signal::STOP)? {
+            return Err(not_running(container));
+        }
+        self.signal_execs(container, Signal::STOP)?;
+        // The kernel halts it at its next chance; who comes after this command finds it halted.
+        let end = Instant::now() + HALT;
+        while matches!(container.state()?, State::Running { pid, .. } if !sys::is_stopped(pid))
+            && Instant::now() < end
+        {
+            std::thread::sleep(PAUSE);
+        }
+        self.tell(container, "pause", &[]);
+        Ok(())
     }
 
     /// Lets a halted container's process go on.
@@ -188,7 +274,12 @@ impl Engine {
                 container: container.config.name.to_string(),
             });
         }
-        self.kill(container, Signal::CONT)
+        if !self.signal(container, Signal::CONT)? {
+            return Err(not_running(container));
+        }
+        self.signal_execs(container, Signal::CONT)?;
+        self.tell(container, "unpause", &[]);
+        Ok(())
     }
 
     /// Gives a container another name.
@@ -204,7 +295,10 @@ impl Engine {
                 name: name.to_string(),
             });
         }
-        Ok(self.containers.rename(&mut container, name)?)
+        let old = container.config.name.to_string();
+        self.containers.rename(&mut container, name)?;
+        self.tell(&container, "rename", &[("oldName", old)]);
+        Ok(())
     }
 
     /// Waits until a container has ended, and returns its exit code. One that has never run is waited for as well.
@@ -213,16 +307,64 @@ impl Engine {
     ///
     /// What the system says.
     pub fn wait(&self, container: &Container) -> Result<u8, Error> {
+        let words = container.last_words()?;
         loop {
-            match container.state() {
-                Ok(State::Exited { exit, .. }) => return Ok(exit.map_or(KILLED, |exit| exit.code)),
-                Ok(State::Created) => std::thread::sleep(Duration::from_millis(20)),
-                Ok(State::Running { .. }) => {
+            let state = match container.state() {
+                // Removed at its end.
+                Err(ContainerError::NotFound { .. }) => {
+                    return Ok(words.exit()?.map_or(KILLED, |exit| exit.code));
+                }
+                state => state?,
+            };
+            match state {
+                State::Exited { exit, .. } if !container.is_active()? => {
+                    return Ok(exit.map_or(KILLED, |exit| exit.code));
+                }
+                State::Created => std::thread::sleep(Duration::from_millis(20)),
+                _ => {
                     self.wait_until_gone(container, Some(LONGEST_WAIT))?;
                 }
-                Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Returns the exit code of a container whose program has ended or is about to; `None`: it runs on.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn last_exit(&self, container: &Container, words: &LastWords) -> Result<Option<u8>, Error> {
+        let end = Instant::now() + LAST_WORDS;
+        loop {
+            let active = container.is_active()?;
+            if let Some(exit) = words.exit()? {
+                return Ok(Some(exit.code));
+            }
+            if !active {
+                return Ok(Some(KILLED));
+            }
+            if Instant::now() > end {
+                return Ok(None);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Is a container to be started after a boot? One that runs is not.
+    pub fn starts_at_boot(summary: &ContainerSummary) -> bool {
+        let container = &summary.container;
+        let ran = match &summary.state {
+            State::Running { .. } | State::Restarting { .. } => return false,
+            State::Created => false,
+            State::Exited { exit, .. } => exit.as_ref().is_none_or(|exit| exit.code != 0),
+        };
+        let policy = container.config.restart;
+        policy.starts_at_boot(container.is_stopped(), ran)
+    }
+
+    /// Writes down that a person has started a container again.
+    pub fn tell_restart(&self, container: &Container) {
+        self.tell(container, "restart", &[]);
     }
 
     /// Shows what a container's guest has said; with `follow`, what it says from now on as well, until it ends. Returns whether
@@ -273,6 +415,11 @@ impl Engine {
                 container: container.config.name.to_string(),
             });
         }
+        if exec.args.is_empty() {
+            return Err(Error::NoCommand {
+                image: container.config.image.clone(),
+            });
+        }
         let mut config = container.config.clone();
         config.env = super::spec::merge_env(&config.env, &exec.env);
         config.invoke = None;
@@ -287,7 +434,7 @@ impl Engine {
     }
 
     /// Runs another program in a running container, in this process, under the same policy and on the same files. It is
-    /// ended with the container.
+    /// ended with the container. Calls `started` when it is about to run.
     ///
     /// Raises the second wall around this process; calls `ended` as [`Self::run`] does.
     ///
@@ -298,8 +445,26 @@ impl Engine {
         &self,
         container: &Container,
         prepared: Prepared,
+        started: &mut dyn FnMut(),
         ended: &mut dyn FnMut(&Exit),
     ) -> Result<Exit, Error> {
+        let args = prepared.config.args.clone();
+        let _lock = container.enter(&args)?;
+        let command = args.join(" ");
+        self.tell(container, &format!("exec_create: {command}"), &[]);
+        // Behind the wall no file can be opened to tell of it.
+        let mut writer = self.event_writer();
+        let mut tell = |action: &str, more: &[(&str, String)]| {
+            if let Some(writer) = &mut writer {
+                // A full disk must not keep it from ending.
+                drop(writer.add(&of_container(container, action, more)));
+            }
+        };
+        tell(&format!("exec_start: {command}"), &[]);
+        let mut ended = |exit: &Exit| {
+            tell("exec_die", &[("exitCode", exit.code.to_string())]);
+            ended(exit);
+        };
         let path = container.state_path();
         let state = std::fs::File::open(&path).map_err(|source| Error::File {
             doing: "opening",
@@ -311,8 +476,21 @@ impl Engine {
             if let Some(state) = state.take() {
                 end_with(state);
             }
+            started();
         };
-        self.run_beside(container, prepared, &mut raised, ended)
+        self.run_beside(container, prepared, &mut raised, &mut ended)
+    }
+
+    /// Sends a signal to the other programs of a container.
+    fn signal_execs(&self, container: &Container, signal: Signal) -> Result<(), Error> {
+        for exec in container.execs()? {
+            exec.process.signal(signal).map_err(|source| Error::File {
+                doing: "sending a signal to a program in",
+                path: container.folder(),
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     /// Sends a signal; says whether the container ran.
@@ -328,7 +506,11 @@ impl Engine {
                 process.signal(signal).map_err(failed)?;
                 return Ok(true);
             }
-            if !container.runs()? {
+            if !container.is_active()? {
+                return Ok(false);
+            }
+            if !container.runs()? && container.is_stopped() {
+                // Its watcher does not start it again.
                 return Ok(false);
             }
             // It has just been taken over by a process that will say in a moment which it is.
@@ -348,7 +530,7 @@ impl Engine {
         // What no clock can count to is for ever.
         let end = patience.and_then(|patience| Instant::now().checked_add(patience));
         loop {
-            if !container.runs()? {
+            if !container.is_active()? {
                 return Ok(true);
             }
             let left = end.map_or(LONGEST_WAIT, |end| {

@@ -9,6 +9,7 @@
 //! <root>/compiled/    compiled programs                               coracle_runtime::sandbox::wasm
 //! <root>/volumes/     folders that outlive containers                 volumes/
 //! <root>/containers/ ephemeral/ names/ staging/                             coracle_runtime::container
+//! <root>/events/      what has happened                                   coracle_runtime::events
 //! ```
 
 mod ahead;
@@ -21,22 +22,29 @@ mod containers;
 pub mod dirs;
 mod disk;
 mod error;
+mod events;
 mod export;
+mod health;
 mod history;
 mod images;
 mod import;
+mod info;
 mod lifecycle;
 mod link;
 mod lower;
 mod manifest;
+mod monitor;
 mod names;
 mod network;
 mod policy;
+mod probe;
 mod prune;
 mod registries;
 mod replace;
 mod run;
 mod spec;
+mod stats;
+mod update;
 mod volumes;
 
 use std::path::{Path, PathBuf};
@@ -57,16 +65,20 @@ pub use containers::{ContainerSummary, RemoveContainer};
 pub use disk::{DiskUse, ImageUse, Share};
 pub use error::{Error, Kind, with_causes};
 pub use export::ExportTo;
+pub use health::{HealthRequest, words};
 pub use history::HistoryStep;
 pub use images::{ImageSummary, InspectedImage, ListedImage, PulledImage, RemovedImage};
 pub use import::ImportImage;
+pub use info::Census;
 pub use lifecycle::{Exec, is_paused};
 pub use manifest::EntryChange;
+pub use monitor::{Commands, STARTED, Watching};
 pub use network::NetworkRequest;
 pub use policy::{Explanation, NamedCeiling, PolicyRequest, Requested, request};
 pub use prune::{PruneFilter, PruneImages, Pruned};
 pub use registries::Registries;
 pub use run::{Prepared, RunContainer};
+pub use stats::{ContainerUse, ProcessUse};
 pub use volumes::{PruneVolumes, Volume, VolumeError, VolumeName, VolumesFrom};
 
 /// One data directory, and what can be done with it.

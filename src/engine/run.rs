@@ -14,7 +14,9 @@ use cap_std::fs::Dir;
 use coracle_packager::digest::Digest;
 use coracle_packager::image::{ContainerConfig as ImageDefaults, Image};
 use coracle_packager::layer::Rootfs;
-use coracle_runtime::container::{Container, ContainerConfig, Exit, Id, MountConfig, Name, Owned};
+use coracle_runtime::container::{
+    Container, ContainerConfig, Exit, Id, MountConfig, Name, Owned, RestartPolicy,
+};
 use coracle_runtime::logs::{LogConfig, LogWriter};
 use coracle_runtime::policy::{Capability, Limits, Observer, Refusal};
 use coracle_runtime::sandbox::wall::{self, Place, WallSpec};
@@ -27,6 +29,7 @@ use coracle_runtime::vfs::{
 };
 
 use super::error::with_causes;
+use super::health::{self, HealthRequest};
 use super::lower::ImageLower;
 use super::network::{self, NetworkRequest};
 use super::policy::{self, PolicyRequest, Watch};
@@ -65,6 +68,12 @@ pub struct RunContainer {
     pub stop_signal: Option<String>,
     /// How long it may take, in seconds.
     pub stop_timeout: Option<i64>,
+    /// Does standard input end when the first who was attached leaves?
+    pub stdin_once: bool,
+    /// When the container is started again.
+    pub restart: RestartPolicy,
+    /// How it is asked whether it is well.
+    pub health: HealthRequest,
     /// Is the container removed when it ends?
     pub auto_remove: bool,
     /// May the guest change only what is mounted?
@@ -104,6 +113,11 @@ impl Prepared {
     /// Returns the files that the guest begins with.
     pub(super) fn view(&self) -> Result<GuestFs, Error> {
         view(&self.lower, &self.config, &self.mounts, None)
+    }
+
+    /// Does somebody have to watch over the container from another process?
+    pub fn is_watched(&self) -> bool {
+        self.config.restart != RestartPolicy::No || self.config.health.is_some()
     }
 }
 
@@ -361,11 +375,21 @@ pub(super) enum Show {
     Here,
     /// Nowhere else.
     Nowhere,
+    /// On the terminal that is this process' standard input. Who has its other end keeps the log.
+    Terminal,
 }
 
 /// Opens the container's log, if it keeps one. What is removed at its end keeps none unless nobody sees it.
 fn output(container: &Container, show: Show) -> Result<Output, Error> {
     let config = &container.config;
+    if show == Show::Terminal {
+        let terminal = sys::standard_input().map_err(|source| Error::File {
+            doing: "taking over the terminal of",
+            path: container.folder(),
+            source,
+        })?;
+        return Ok(Output::File(Arc::new(terminal)));
+    }
     let here = show == Show::Here;
     if config.log == LogConfig::NONE || (here && config.auto_remove) {
         return Ok(if here {
@@ -510,6 +534,7 @@ fn freeze(
         });
     }
     let policy = policy::collect(&request, options);
+    let health = health::check(defaults, request.health);
     let name = match request.name {
         Some(name) => name,
         None => names::random(random()).parse()?,
@@ -539,10 +564,13 @@ fn freeze(
         cwd: spec::cwd(defaults, request.cwd.as_deref()),
         mounts: request.mounts,
         open_stdin: request.open_stdin,
+        stdin_once: request.stdin_once,
         tty: request.tty,
         log: request.log,
         stop_signal: request.stop_signal,
         stop_timeout: request.stop_timeout,
+        restart: request.restart,
+        health,
         policy,
         ports: Vec::new(),
         labels: spec::labels(defaults, &request.labels),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::ContainerError;
+use super::{ContainerError, HealthCheck, RestartPolicy};
 use crate::policy::Policy;
 use crate::vfs::TmpfsOptions;
 
@@ -206,6 +206,9 @@ pub struct ContainerConfig {
     pub mounts: Vec<MountConfig>,
     /// Is the caller's standard input passed on?
     pub open_stdin: bool,
+    /// Does it end when the first who was attached leaves?
+    #[serde(default)]
+    pub stdin_once: bool,
     /// Is everything read-only but the mounts?
     pub read_only: bool,
     /// What was granted, beside what the fields above say.
@@ -229,6 +232,12 @@ pub struct ContainerConfig {
     /// How long it may take to end, in seconds, before it is killed; 10 if absent, for ever if negative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<i64>,
+    /// When it is started again.
+    #[serde(default)]
+    pub restart: RestartPolicy,
+    /// How it is asked whether it is well, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
     /// Labels: the image's, then the user's.
     pub labels: std::collections::BTreeMap<String, String>,
 }

@@ -9,19 +9,28 @@
 //!                           owner         the process that runs it, as long as state is locked
 //!                           state         locked by that process; says since when, and later how the guest ended
 //!                           upper/ work/  the container's own files
+//!                           monitor …     see [`Watched`]
 //! <root>/ephemeral/<id>/    the same for containers that are removed when they end
 //! <root>/staging/           directories in the making or in removal; swept by whoever comes next
 //! <root>/names/<name>       the id that has the name
 //! ```
 
 mod config;
+mod execs;
+mod health;
 mod record;
+mod restart;
 mod reuse;
 mod store;
 mod strays;
 mod sweep;
+mod watched;
 
 pub use config::{ContainerConfig, Id, MountConfig, Name, PortConfig, VolumeConfig};
-pub use record::{Exit, Record, Refusals, Refused};
+pub use execs::{ExecLock, RunningExec};
+pub use health::{Checked, Health, HealthCheck, HealthStatus, Probe};
+pub use record::{Exit, LastWords, Record, Refusals, Refused};
+pub use restart::{Backoff, InvalidRestartPolicy, RestartPolicy};
 pub use store::{Container, ContainerError, ContainerStore, Listing, Owned, State};
 pub use sweep::remove as remove_tree;
+pub use watched::{Watch, Watched};

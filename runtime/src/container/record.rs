@@ -6,7 +6,7 @@
 //! the directory, and a signal handler can write it as well.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ContainerError;
+use super::store::{STATE, failed};
 use crate::policy::Capability;
 
 /// Largest file that is read, in bytes: a report of a few dozen lines, and how the container ended.
@@ -152,6 +154,40 @@ impl Life {
     }
 }
 
+/// The file, held open: what it says last can be read even if the container was removed.
+#[derive(Debug)]
+pub struct LastWords(File);
+
+impl LastWords {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        File::open(path).map(Self)
+    }
+
+    /// Returns how the last life ended. `None`: it has not, or nobody has said yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::File`].
+    pub fn exit(&self) -> Result<Option<Exit>, ContainerError> {
+        let read = || {
+            let mut text = Vec::new();
+            (&self.0).rewind()?;
+            (&self.0).take(LARGEST).read_to_end(&mut text)?;
+            Ok(text)
+        };
+        let text = read().map_err(failed("reading", Path::new(STATE)))?;
+        let mut exit = None;
+        for line in text.split(|byte| *byte == b'\n') {
+            match serde_json::from_slice(line) {
+                Ok(Line::Start(_)) => exit = None,
+                Ok(Line::Exit(said)) => exit = Some(said),
+                _ => {}
+            }
+        }
+        Ok(exit)
+    }
+}
+
 /// Does a process run the guest whose file this is?
 pub(super) fn is_running(path: &Path) -> io::Result<bool> {
     is_locked(&File::open(path)?)
@@ -181,6 +217,16 @@ impl Record {
 
     /// Takes over the file of a container that exists. `None`: another process has it.
     pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
+        let record = Self::resume(path)?;
+        if let Some(record) = &record {
+            // One life at a time: what the last one said is not added to for ever.
+            record.0.set_len(0)?;
+        }
+        Ok(record)
+    }
+
+    /// Takes over the file with what it says. `None`: another process has it.
+    pub(super) fn resume(path: &Path) -> io::Result<Option<Self>> {
         let file = File::options().read(true).append(true).open(path)?;
         // Whoever asks whether it runs holds the lock for a moment, together with others; its owner holds it alone.
         while let Err(error) = file.try_lock() {
@@ -190,8 +236,6 @@ impl Record {
                 TryLockError::WouldBlock => std::thread::sleep(ASKING),
             }
         }
-        // One life at a time: what the last one said is not added to for ever.
-        file.set_len(0)?;
         Ok(Some(Self(Arc::new(file))))
     }
 

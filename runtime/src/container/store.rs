@@ -11,7 +11,7 @@ use cap_std::fs::Dir;
 use super::record::{Life, Refused, Start, is_running};
 use super::reuse::{self, Husk};
 use super::sweep::{self, NEW};
-use super::{ContainerConfig, Exit, Id, Name, Record};
+use super::{ContainerConfig, Exit, Id, LastWords, Name, Record, RestartPolicy};
 use crate::sys;
 
 /// What can go wrong with a container on disk.
@@ -132,6 +132,15 @@ pub enum State {
         pid: u32,
         /// Since when, in seconds since 1970.
         started: i64,
+    },
+    /// Its guest has ended, and is to be started again in a moment.
+    Restarting {
+        /// How it ended. `None`: nobody said.
+        exit: Option<Exit>,
+        /// When it was started, in seconds since 1970.
+        started: i64,
+        /// When it ended, in seconds since 1970; unknown if nobody said.
+        finished: Option<i64>,
     },
     /// Its guest has ended.
     Exited {
@@ -466,17 +475,13 @@ impl ContainerStore {
         let old = container.config.name.clone();
         let mut config = container.config.clone();
         config.name = name;
-        let text = to_text(&config)?;
         self.claim_name(&config)?;
-        let path = container.dir.join(CONFIG);
-        let new = path.with_extension(format!("{}.new", std::process::id()));
-        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &path));
-        if let Err(error) = written {
+        let name = config.name.clone();
+        if let Err(error) = container.replace_config(config) {
             // The first error is the one to report.
-            drop(fs::remove_file(self.names().join(config.name.as_str())));
-            return Err(failed("writing", &path)(error));
+            drop(fs::remove_file(self.names().join(name.as_str())));
+            return Err(error);
         }
-        container.config = config;
         self.free_name(&old, container.config.id.as_str());
         Ok(())
     }
@@ -512,10 +517,12 @@ impl ContainerStore {
         let state = container.dir.join(STATE);
         self.sweep();
         let patience = Instant::now() + KILL_GRACE;
-        while container.runs()? {
+        while container.is_active()? {
             if !force {
                 return Err(ContainerError::Running { name: name.clone() });
             }
+            // Its watcher, if there is one, does not start it again then.
+            container.set_stopped(true)?;
             if Instant::now() > patience {
                 return Err(ContainerError::WouldNotDie {
                     name: name.clone(),
@@ -526,6 +533,13 @@ impl ContainerStore {
                 process
                     .signal(sys::Signal::KILL)
                     .map_err(failed("killing the owner of", &state))?;
+            } else if patience.saturating_duration_since(Instant::now()) < KILL_GRACE / 2
+                && let Some(watcher) = container.watcher()?
+            {
+                // Somebody has halted it, say.
+                watcher
+                    .signal(sys::Signal::KILL)
+                    .map_err(failed("killing the watcher of", &state))?;
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -534,6 +548,21 @@ impl ContainerStore {
 }
 
 impl Container {
+    /// Writes another config, which counts from the next start on.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::LargeConfig`], or what the file system says; the old one holds then.
+    pub fn replace_config(&mut self, config: ContainerConfig) -> Result<(), ContainerError> {
+        let text = to_text(&config)?;
+        let path = self.dir.join(CONFIG);
+        let new = path.with_extension(format!("{}.new", std::process::id()));
+        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &path));
+        written.map_err(failed("writing", &path))?;
+        self.config = config;
+        Ok(())
+    }
+
     /// Asks where the container is in its life.
     ///
     /// # Errors
@@ -560,6 +589,25 @@ impl Container {
             return Ok(State::Created);
         }
         let finished = life.exit.is_some().then(|| seconds(life.changed));
+        // Its watcher waits before the next start; one that is about to end is told apart by what it goes by.
+        let code = life.exit.as_ref().map_or(u8::MAX, |exit| exit.code);
+        let restarts = |container: &Self| {
+            container
+                .config
+                .restart
+                .restarts(code, container.watched().restarts)
+        };
+        if self.config.restart != RestartPolicy::No
+            && restarts(self)
+            && !self.is_stopped()
+            && self.is_watched()?
+        {
+            return Ok(State::Restarting {
+                exit: life.exit,
+                started,
+                finished,
+            });
+        }
         Ok(State::Exited {
             exit: life.exit,
             started,
@@ -627,6 +675,16 @@ impl Container {
         self.dir.join(STATE)
     }
 
+    /// Opens its record, to read what it says last even if the container is removed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn last_words(&self) -> Result<LastWords, ContainerError> {
+        let path = self.state_path();
+        LastWords::open(&path).map_err(failed("opening", &path))
+    }
+
     /// Returns the host directory of the container's log.
     pub fn log_path(&self) -> PathBuf {
         self.dir.join(LOG)
@@ -648,7 +706,7 @@ impl Container {
     }
 
     /// Reads the state file. `None`: there is none, the container was removed.
-    fn life(&self) -> Result<Option<Life>, ContainerError> {
+    pub(super) fn life(&self) -> Result<Option<Life>, ContainerError> {
         let path = self.dir.join(STATE);
         match Life::read(&path) {
             Ok(life) => Ok(Some(life)),

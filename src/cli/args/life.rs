@@ -2,18 +2,30 @@
 
 use std::path::{Path, PathBuf};
 
+use coracle_runtime::console::DetachKeys;
+use coracle_runtime::container::RestartPolicy;
 use coracle_runtime::logs::LogConfig;
 use coracle_runtime::policy::quantity::Size;
 use coracle_runtime::sys::Signal;
 
 use super::super::error::Failure;
+use super::health;
+use crate::engine::HealthRequest;
 
 /// What was typed.
 #[derive(clap::Args)]
 pub(in super::super) struct Args {
-    /// Ask for a terminal; the program uses the one that this command has
+    /// Give the program a terminal; in the foreground it is the one that this command has
     #[arg(short, long)]
     tty: bool,
+    /// Start it again when it has ended: no, on-failure[:N], always or unless-stopped
+    #[arg(long, value_name = "POLICY", default_value_t = RestartPolicy::No)]
+    restart: RestartPolicy,
+    /// Run it so that its terminal can be left with these keys, such as ctrl-p,ctrl-q
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<DetachKeys>,
+    #[command(flatten)]
+    health: health::Args,
     /// Send this signal to ask the program to end [default: SIGTERM]
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
@@ -45,6 +57,9 @@ enum LogDriver {
 /// What it means.
 pub(in super::super) struct Life {
     pub(in super::super) tty: bool,
+    pub(in super::super) restart: RestartPolicy,
+    pub(in super::super) detach_keys: Option<DetachKeys>,
+    pub(in super::super) health: HealthRequest,
     pub(in super::super) stop_signal: Option<String>,
     pub(in super::super) stop_timeout: Option<i64>,
     pub(in super::super) log: LogConfig,
@@ -57,6 +72,9 @@ impl Args {
         let signal = self.stop_signal.as_deref().map(signal).transpose()?;
         Ok(Life {
             tty: self.tty,
+            restart: self.restart,
+            detach_keys: self.detach_keys.clone(),
+            health: self.health.resolve()?,
             stop_signal: signal.map(|signal| signal.to_string()),
             stop_timeout: self.stop_timeout,
             log: log(self.log_driver, &self.log_opt)?,

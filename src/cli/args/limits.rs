@@ -62,6 +62,50 @@ impl LimitArgs {
     }
 }
 
+/// What of it can be changed later. What is absent stays as it is.
+#[derive(clap::Args)]
+pub(in super::super) struct UpdateArgs {
+    /// Most memory, such as 64m; 0 for no limit
+    #[arg(short, long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// Most processor time, as a number of processors, such as 0.5
+    #[arg(long, value_name = "NUMBER")]
+    cpus: Option<String>,
+    /// Most processes and threads; a WebAssembly program has one
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    pids_limit: Option<String>,
+}
+
+impl UpdateArgs {
+    /// Was nothing typed?
+    pub(in super::super) fn is_empty(&self) -> bool {
+        self.memory.is_none() && self.cpus.is_none() && self.pids_limit.is_none()
+    }
+
+    /// Changes what was typed.
+    pub(in super::super) fn change(&self, limits: &mut Limits) -> Result<(), Failure> {
+        let typed = LimitArgs {
+            memory: self.memory.clone(),
+            cpus: self.cpus.clone(),
+            pids_limit: self.pids_limit.clone(),
+            ulimits: Vec::new(),
+            timeout: None,
+            fuel: None,
+        };
+        let resolved = typed.resolve()?;
+        if self.memory.is_some() {
+            limits.memory = resolved.memory;
+        }
+        if self.cpus.is_some() {
+            limits.cpus = resolved.cpus;
+        }
+        if self.pids_limit.is_some() {
+            limits.processes = resolved.processes;
+        }
+        Ok(())
+    }
+}
+
 fn quantity<T>(flag: &str, typed: Option<&str>) -> Result<Option<T>, Failure>
 where
     T: FromStr<Err: Display>,

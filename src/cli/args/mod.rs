@@ -1,6 +1,7 @@
 //! Flag values that mean something: typed text in, checked values out.
 
 pub(super) mod env;
+pub(super) mod health;
 pub(super) mod labels;
 pub(super) mod life;
 pub(super) mod limits;

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use super::super::error::Failure;
 use super::super::{Exit, ui};
+use super::start::plain;
 use super::{printing, run};
 use crate::engine::Engine;
 
@@ -26,7 +27,7 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
         ControlFlow::Continue(ready) => ready,
         ControlFlow::Break(exit) => return Ok(exit),
     };
-    let container = engine.create(&ready.prepared)?;
+    let container = engine.create(&ready.prepared).map_err(plain)?;
     if let Some(file) = ready.cidfile {
         file.write(container.config.id.as_str())?;
     }

@@ -42,11 +42,7 @@ pub(in super::super) struct Args {
 }
 
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
-    let wanted = Wanted {
-        tail: tail(&args.tail)?,
-        since: args.since.as_deref().map(time).transpose()?,
-        until: args.until.as_deref().map(time).transpose()?,
-    };
+    let wanted = wanted(args).map_err(Failure::plainly)?;
     let container = engine.find_container(&args.container).map_err(plain)?;
     let mut printer = Printer::new(args.timestamps);
     let mut closed = false;
@@ -69,6 +65,14 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
     }
 }
 
+fn wanted(args: &Args) -> Result<Wanted, Failure> {
+    Ok(Wanted {
+        tail: tail(&args.tail)?,
+        since: args.since.as_deref().map(time).transpose()?,
+        until: args.until.as_deref().map(time).transpose()?,
+    })
+}
+
 /// Reads how many lines are wanted.
 fn tail(text: &str) -> Result<Option<usize>, Failure> {
     if text == "all" {
@@ -86,7 +90,7 @@ fn tail(text: &str) -> Result<Option<usize>, Failure> {
 }
 
 /// Reads a time, or how long ago it was.
-fn time(text: &str) -> Result<Timestamp, Failure> {
+pub(super) fn time(text: &str) -> Result<Timestamp, Failure> {
     let wrong = || {
         Failure::usage(format!("parsing the time {text:?}"))
             .with_hint("write a time such as 2026-01-31T12:00:00Z, seconds since 1970, or how long ago, such as 10m or 1h30m")
@@ -114,21 +118,21 @@ fn time(text: &str) -> Result<Timestamp, Failure> {
 }
 
 /// Writes entries to the streams that they were written to.
-struct Printer {
+pub(super) struct Printer {
     timestamps: bool,
     /// Is the stream at the start of a line?
     at_start: [bool; 2],
 }
 
 impl Printer {
-    fn new(timestamps: bool) -> Self {
+    pub(super) fn new(timestamps: bool) -> Self {
         Self {
             timestamps,
             at_start: [true; 2],
         }
     }
 
-    fn print(&mut self, entry: &Entry) -> io::Result<()> {
+    pub(super) fn print(&mut self, entry: &Entry) -> io::Result<()> {
         let at_start = &mut self.at_start[usize::from(entry.stream == Stream::Stderr)];
         let mut bytes = Vec::new();
         if self.timestamps && *at_start {

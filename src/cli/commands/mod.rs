@@ -1,20 +1,25 @@
 //! One command per file.
 
+pub(super) mod attach;
 pub(super) mod build;
 pub(super) mod create;
+pub(super) mod events;
 pub(super) mod exec;
 pub(super) mod export;
 pub(super) mod history;
 pub(super) mod image;
 pub(super) mod images;
 pub(super) mod import;
+pub(super) mod info;
 pub(super) mod inspect;
 pub(super) mod load;
 pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod logs;
 pub(super) mod manifest;
+pub(super) mod monitor;
 pub(super) mod policy;
+pub(super) mod port;
 mod pruned;
 pub(super) mod ps;
 pub(super) mod pull;
@@ -25,9 +30,12 @@ pub(super) mod rmi;
 pub(super) mod run;
 pub(super) mod save;
 pub(super) mod start;
+pub(super) mod stats;
 pub(super) mod stop;
 pub(super) mod system;
 pub(super) mod tag;
+pub(super) mod top;
+pub(super) mod update;
 pub(super) mod version;
 pub(super) mod volume;
 pub(super) mod wait;

@@ -1,6 +1,6 @@
 //! `coracle ps`
 
-use coracle_runtime::container::{PortConfig, State};
+use coracle_runtime::container::{Container, HealthStatus, PortConfig, State};
 use serde::Serialize;
 
 use super::super::error::Failure;
@@ -65,7 +65,12 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
     match last {
         Some(count) => all.truncate(count),
         None if args.all => {}
-        None => all.retain(|summary| matches!(summary.state, State::Running { .. })),
+        None => all.retain(|summary| {
+            matches!(
+                summary.state,
+                State::Running { .. } | State::Restarting { .. }
+            )
+        }),
     }
     let rows: Vec<Row> = all
         .iter()
@@ -112,7 +117,7 @@ fn row(summary: &ContainerSummary, whole: bool) -> Row {
         },
         running_for: created,
         state: state(&summary.state),
-        status: status(&summary.state, now),
+        status: status(summary, now),
     }
 }
 
@@ -131,19 +136,24 @@ pub(in super::super) fn state(state: &State) -> &'static str {
         State::Created => "created",
         State::Running { .. } if is_paused(state) => "paused",
         State::Running { .. } => "running",
+        State::Restarting { .. } => "restarting",
         State::Exited { .. } => "exited",
     }
 }
 
-fn status(state: &State, now: i64) -> String {
+fn status(summary: &ContainerSummary, now: i64) -> String {
+    let state = &summary.state;
     match state {
         State::Created => "Created".to_owned(),
         State::Running { started, .. } => {
             let halted = if is_paused(state) { " (Paused)" } else { "" };
-            format!(
-                "Up {}{halted}",
-                units::duration(now.saturating_sub(*started))
-            )
+            let up = units::duration(now.saturating_sub(*started));
+            format!("Up {up}{halted}{}", well(&summary.container))
+        }
+        State::Restarting { exit, finished, .. } => {
+            let code = exit.as_ref().map_or(137, |exit| exit.code);
+            let ago = units::ago(finished.unwrap_or(now), now);
+            format!("Restarting ({code}) {ago}")
         }
         State::Exited {
             exit: Some(exit),
@@ -162,6 +172,17 @@ fn status(state: &State, now: i64) -> String {
             started,
             ..
         } => format!("Exited (137) {}", units::ago(*started, now)),
+    }
+}
+
+/// Returns in parentheses how well a running container is, if anybody asks.
+fn well(container: &Container) -> String {
+    if container.config.health.is_none() {
+        return String::new();
+    }
+    match container.watched().health.map(|health| health.status) {
+        Some(HealthStatus::Starting) | None => " (health: starting)".to_owned(),
+        Some(status) => format!(" ({})", status.word()),
     }
 }
 

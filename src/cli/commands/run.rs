@@ -7,11 +7,13 @@ use coracle_packager::digest::Digest;
 use coracle_packager::image::Image;
 use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
+use coracle_runtime::console::DetachKeys;
+use coracle_runtime::container::RestartPolicy;
 
 use super::super::args::{env, labels, life, limits, network, policy, storage};
 use super::super::error::Failure;
 use super::super::{Exit, explanation, request, ui};
-use super::{printing, start};
+use super::{monitor, printing, start};
 use crate::engine::{self, Engine, PolicyRequest, Prepared, RunContainer};
 
 /// Run a program in a new container
@@ -96,12 +98,13 @@ impl Args {
 }
 
 pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure> {
-    let detach = args.detach;
+    let (detach, interactive) = (args.detach, args.interactive);
     let ready = match make_ready(engine, args)? {
         ControlFlow::Continue(ready) => ready,
         ControlFlow::Break(exit) => return Ok(exit),
     };
-    if detach {
+    // Only who watches from outside can start it again, ask whether it is well, or hold its terminal while nobody sits there.
+    if detach || ready.detach_keys.is_some() || ready.prepared.is_watched() {
         let container = engine.create(&ready.prepared)?;
         let id = container.config.id.clone();
         if let Some(file) = ready.cidfile {
@@ -109,7 +112,10 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
         }
         // The process that hosts it opens the ports again.
         drop(ready.prepared);
-        start::in_background(engine, container)?;
+        if !detach {
+            return start::in_foreground(engine, &container, ready.detach_keys, interactive);
+        }
+        monitor::in_background(engine, &container)?;
         ui::line(id.as_str()).map_err(printing)?;
         return Ok(Exit::Success);
     }
@@ -140,6 +146,8 @@ pub(super) fn end(exit: &coracle_runtime::container::Exit) {
 pub(super) struct Ready {
     pub(super) prepared: Prepared,
     pub(super) cidfile: Option<life::CidFile>,
+    /// The keys by which its terminal is to be left.
+    detach_keys: Option<DetachKeys>,
     /// The manifest of an image that this process had to pull, build or compile: it has threads now, and cannot raise the second
     /// wall any more.
     stale: Option<Digest>,
@@ -152,12 +160,6 @@ pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<ControlFlow<Exit
         .command
         .split_first()
         .ok_or_else(|| Failure::usage("no image was named"))?;
-    if args.detach && args.interactive {
-        return Err(Failure::usage(
-            "--interactive has no meaning with --detach: a program in the background has no standard input yet",
-        )
-        .with_hint("run it in the foreground, or leave out --interactive"));
-    }
     if args.detach && args.policy.records() {
         return Err(Failure::usage(
             "--record has no meaning with --detach: it is this process that writes the file",
@@ -186,6 +188,11 @@ pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<ControlFlow<Exit
         )));
     }
     let life = args.life.resolve()?;
+    if args.rm && life.restart != RestartPolicy::No {
+        return Err(Failure::usage(
+            "conflicting options: cannot specify both --restart and --rm",
+        ));
+    }
     let granted = args.policy.read()?;
     let found = find(engine, image, platform.as_ref(), args.quiet, args.pull)?;
     let mut container = RunContainer {
@@ -204,6 +211,9 @@ pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<ControlFlow<Exit
         log: life.log,
         stop_signal: life.stop_signal,
         stop_timeout: life.stop_timeout,
+        stdin_once: args.interactive && !args.detach,
+        restart: life.restart,
+        health: life.health,
         auto_remove: args.rm,
         read_only: args.read_only,
         network,
@@ -237,6 +247,7 @@ pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<ControlFlow<Exit
     Ok(ControlFlow::Continue(Ready {
         prepared,
         cidfile: life.cidfile,
+        detach_keys: life.detach_keys,
         stale,
     }))
 }

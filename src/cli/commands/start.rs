@@ -1,13 +1,14 @@
-//! `coracle start`, and the process that outlives the command which started a container.
+//! `coracle start`
 
-use std::io::Read;
-use std::process::{Command, Stdio};
+use coracle_runtime::console::DetachKeys;
+use coracle_runtime::container::{Container, RestartPolicy, State};
 
-use coracle_runtime::container::{Container, State};
+use jiff::Timestamp;
 
 use super::super::error::Failure;
-use super::super::{Exit, ui};
-use super::{for_each, printing, run};
+use super::super::{Exit, ceiling, ui};
+use super::monitor::in_background;
+use super::{attach, for_each, printing, run};
 use crate::engine::{Engine, Error, is_paused};
 
 /// Start containers that do not run
@@ -19,12 +20,21 @@ pub(in super::super) struct Args {
     /// Pass this command's standard input on, if `create` had --interactive; implies --attach
     #[arg(short, long)]
     interactive: bool,
+    /// Run it so that its terminal can be left with these keys, such as ctrl-p,ctrl-q
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<DetachKeys>,
+    /// Start those that a restart policy wants to run, as after a boot
+    #[arg(long, conflicts_with_all = ["attach", "interactive", "containers"])]
+    all_policies: bool,
     /// Containers: names, or the beginnings of their IDs
-    #[arg(required = true, value_name = "CONTAINER")]
+    #[arg(required_unless_present = "all_policies", value_name = "CONTAINER")]
     containers: Vec<String>,
 }
 
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
+    if args.all_policies {
+        return all_policies(engine);
+    }
     if !args.attach && !args.interactive {
         return Ok(for_each(&args.containers, |name| {
             let container = engine.find_container(name)?;
@@ -37,7 +47,7 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
                     .into());
                 }
                 State::Running { .. } => {}
-                _ => in_background(engine, container.container)?,
+                _ => in_background(engine, &container.container)?,
             }
             ui::line(name).map_err(printing)
         }));
@@ -47,7 +57,17 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
             "you cannot start and attach multiple containers at once",
         ));
     };
-    let mut container = engine.find_container(name).map_err(plain)?.container;
+    let found = engine.find_container(name).map_err(plain)?;
+    let mut container = found.container;
+    let config = &container.config;
+    let watched = config.restart != RestartPolicy::No || config.health.is_some();
+    if watched || args.detach_keys.is_some() || matches!(found.state, State::Running { .. }) {
+        let keys = args.detach_keys.clone();
+        return in_foreground(engine, &container, keys, args.interactive);
+    }
+    engine
+        .bring_below(&mut container, &ceiling::read()?)
+        .map_err(plain)?;
     // What was said at create is what the guest gets, and a terminal is nobody's input unless it was asked for.
     container.config.open_stdin &= args.interactive;
     let prepared = engine.prepare_start(&container)?;
@@ -58,82 +78,43 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
     Ok(Exit::Guest(exit.code))
 }
 
-/// What the monitor says when both walls are up and the guest is about to run.
-const STARTED: &[u8] = b"started\n";
-
-/// Starts a container in a process of its own, which lives on when this one ends. Returns when the guest is about to run.
-pub(in super::super) fn in_background(
+/// Runs a container in the background, and joins it.
+pub(super) fn in_foreground(
     engine: &Engine,
-    container: Container,
-) -> Result<(), Failure> {
-    let failed = |source| Failure::Io {
-        doing: "starting a process for the container".to_owned(),
-        source,
+    container: &Container,
+    keys: Option<DetachKeys>,
+    typing: bool,
+) -> Result<Exit, Failure> {
+    let since = Timestamp::now();
+    in_background(engine, container)?;
+    let joining = attach::Joining {
+        keys: keys.unwrap_or_default(),
+        typing,
+        signals: true,
+        since: Some(since),
     };
-    let mut child = Command::new(std::env::current_exe().map_err(failed)?)
-        .arg("--root")
-        .arg(engine.root())
-        .args(["monitor", container.config.id.as_str()])
-        // Nothing of the caller's goes into a process that outlives it.
-        .env_clear()
-        .current_dir(engine.root())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let mut said = Vec::new();
-    if let Some(mut stdout) = child.stdout.take() {
-        let mut buffer = [0; 64];
-        while said.len() < STARTED.len() {
-            match stdout.read(&mut buffer).map_err(failed)? {
-                0 => break,
-                count => said.extend_from_slice(&buffer[..count]),
-            }
-        }
-    }
-    if said == STARTED {
-        return Ok(());
-    }
-    // It has failed, and says on its standard error why.
-    let output = child.wait_with_output().map_err(failed)?;
-    let code = output
-        .status
-        .code()
-        .and_then(|code| u8::try_from(code).ok());
-    Err(Failure::Told {
-        text: String::from_utf8_lossy(&output.stderr).into_owned(),
-        exit: code.map_or(Exit::Engine, Exit::Guest),
-    })
+    attach::join(engine, container, joining)
 }
 
-/// Host a container in this process; not for people
-#[derive(clap::Args)]
-pub(in super::super) struct MonitorArgs {
-    /// The container's whole ID
-    id: String,
-}
-
-/// Hosts a container, for a command that waits until it has started and then ends.
-pub(in super::super) fn monitor(engine: &Engine, args: &MonitorArgs) -> Result<Exit, Failure> {
-    // No terminal that closes, and no Ctrl-C, reaches this process. If it leads a session already, that is as well.
-    drop(coracle_runtime::sys::leave_session());
-    let container = engine.find_container(&args.id)?.container;
-    let prepared = match engine.prepare_start(&container) {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            engine.start_failed(container, &error)?;
-            return Err(error.into());
-        }
-    };
-    if prepared.compiled {
-        run::restart(None)?;
+/// Starts what ran, or would have run again, when the machine went down.
+fn all_policies(engine: &Engine) -> Result<Exit, Failure> {
+    let (all, damaged) = engine.list_containers()?;
+    for error in damaged {
+        // One damaged container must not keep the others back.
+        Failure::from(error).report();
     }
-    let mut started = || drop(ui::raw(STARTED));
-    let exit = engine.monitor(container, prepared, &mut started, &mut |exit| {
-        coracle_runtime::sys::exit_now(i32::from(exit.code))
-    })?;
-    Ok(Exit::Guest(exit.code))
+    // The oldest first: the younger may need it.
+    let wanted: Vec<_> = all
+        .into_iter()
+        .rev()
+        .filter(Engine::starts_at_boot)
+        .map(|summary| summary.container.config.id.to_string())
+        .collect();
+    Ok(for_each(&wanted, |id| {
+        let container = engine.find_container(id)?.container;
+        in_background(engine, &container)?;
+        ui::line(container.config.name.as_str()).map_err(printing)
+    }))
 }
 
 /// Says of an error that Docker's command returns 1 for it, and not what a failed start returns.

@@ -5,7 +5,7 @@ use coracle_runtime::container::State;
 use super::super::args::life;
 use super::super::error::Failure;
 use super::super::{Exit, ui};
-use super::{for_each, printing, start};
+use super::{for_each, monitor, printing};
 use crate::engine::Engine;
 
 /// Stop containers: ask them to end, and kill those that do not
@@ -74,7 +74,8 @@ pub(in super::super) struct UnpauseArgs {
 }
 
 pub(in super::super) fn stop(engine: &Engine, args: &StopArgs) -> Result<Exit, Failure> {
-    let signal = args.how.signal.as_deref().map(life::signal).transpose()?;
+    let signal = args.how.signal.as_deref().map(life::signal).transpose();
+    let signal = signal.map_err(Failure::plainly)?;
     Ok(for_each(&args.which.containers, |name| {
         let found = engine.find_container(name)?;
         engine.stop(&found.container, signal, args.how.timeout)?;
@@ -83,7 +84,8 @@ pub(in super::super) fn stop(engine: &Engine, args: &StopArgs) -> Result<Exit, F
 }
 
 pub(in super::super) fn restart(engine: &Engine, args: &RestartArgs) -> Result<Exit, Failure> {
-    let signal = args.how.signal.as_deref().map(life::signal).transpose()?;
+    let signal = args.how.signal.as_deref().map(life::signal).transpose();
+    let signal = signal.map_err(Failure::plainly)?;
     Ok(for_each(&args.which.containers, |name| {
         let found = engine.find_container(name)?;
         if matches!(found.state, State::Running { .. }) {
@@ -94,13 +96,14 @@ pub(in super::super) fn restart(engine: &Engine, args: &RestartArgs) -> Result<E
             }
             engine.stop(&found.container, signal, args.how.timeout)?;
         }
-        start::in_background(engine, found.container)?;
+        monitor::in_background(engine, &found.container)?;
+        engine.tell_restart(&found.container);
         ui::line(name).map_err(printing)
     }))
 }
 
 pub(in super::super) fn kill(engine: &Engine, args: &KillArgs) -> Result<Exit, Failure> {
-    let signal = life::signal(&args.signal)?;
+    let signal = life::signal(&args.signal).map_err(Failure::plainly)?;
     Ok(for_each(&args.which.containers, |name| {
         engine.kill(&engine.find_container(name)?.container, signal)?;
         ui::line(name).map_err(printing)

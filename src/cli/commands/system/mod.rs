@@ -2,6 +2,7 @@
 
 mod check;
 mod df;
+mod install_unit;
 mod prune;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ pub(in super::super) struct Args {
 enum Command {
     Check(check::Args),
     Df(df::Args),
+    InstallUnit(install_unit::Args),
     Prune(prune::Args),
 }
 
@@ -44,6 +46,7 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
     match &args.command {
         Command::Check(args) => check::run(engine, args, Vec::new()),
         Command::Df(args) => df::run(engine, args),
+        Command::InstallUnit(args) => install_unit::run(engine, args),
         Command::Prune(args) => prune::run(engine, args),
     }
 }
