@@ -12,6 +12,7 @@
 //! | [`archive`] | images in files and folders: what `save` writes and `load` reads |
 //! | [`build`] | Dockerfiles |
 //! | [`registry`] | pull and push |
+//! | [`sign`] | signatures of images, and keys |
 
 #![forbid(unsafe_code)]
 
@@ -24,4 +25,5 @@ pub mod media_type;
 pub mod platform;
 pub mod reference;
 pub mod registry;
+pub mod sign;
 pub mod store;

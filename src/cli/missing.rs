@@ -43,9 +43,7 @@ const FEATURES: [(&[&str], &str); 10] = [
         "`coracle save` writes the shapes that there are",
     ),
     (
-        &[
-            "prune", "builder", "buildx", "compose", "serve", "sign", "verify",
-        ],
+        &["prune", "builder", "buildx", "compose", "serve"],
         "see `coracle --help` for what there is",
     ),
     (

@@ -11,6 +11,7 @@ use coracle_packager::layer::LayerError;
 use coracle_packager::platform::PlatformError;
 use coracle_packager::reference::ReferenceError;
 use coracle_packager::registry::{RegistryError, Step};
+use coracle_packager::sign::{Flaw, KeyError};
 use coracle_packager::store::StoreError;
 use coracle_runtime::container::ContainerError;
 use coracle_runtime::sandbox::wasm::link::LinkError;
@@ -237,6 +238,31 @@ pub enum Error {
         /// The index.
         name: String,
     },
+    /// A key that cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The image of this name in the registry is not the one here.
+    #[error("{name} is {there} in the registry, and {here} here")]
+    NotTheSame {
+        /// The name.
+        name: String,
+        /// What it stands for here.
+        here: String,
+        /// What it stands for in the registry.
+        there: String,
+    },
+    /// No signature of an image is right.
+    #[error("{image} ({digest}) {}", verdict(*count, flaw.as_ref()))]
+    NotSigned {
+        /// The image.
+        image: String,
+        /// What its name stands for.
+        digest: String,
+        /// How many signatures it has.
+        count: usize,
+        /// What is wrong with one of them.
+        flaw: Option<Flaw>,
+    },
     /// A registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -352,6 +378,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoSuchImage { .. } => "list the images here with `coracle images`, or fetch one with `coracle pull`".to_owned(),
+            Self::NotTheSame { name, there, .. } => {
+                let repository = name.rsplit_once(':').map_or(name.as_str(), |(repository, _)| repository);
+                format!("push the image first, or name what you mean by its digest: {repository}@{there}")
+            }
             Self::AmbiguousImage { .. } | Self::Container(ContainerError::Ambiguous { .. }) => "give more digits of the id".to_owned(),
             Self::ImageInUse { container, .. } => format!("remove the container first with `coracle rm {container}`, or use `rmi --force`"),
             Self::SeveralNames { .. } => "give the name to remove, or use `rmi --force` to remove all".to_owned(),
@@ -405,6 +435,17 @@ fn and_more(more: usize) -> String {
     match more {
         0 => String::new(),
         more => format!("; and {more} more"),
+    }
+}
+
+/// Says what is wrong with signatures.
+fn verdict(count: usize, flaw: Option<&Flaw>) -> String {
+    match (count, flaw) {
+        (1, Some(flaw)) => format!("has one signature, which is not right: {flaw}"),
+        (count, Some(flaw)) => {
+            format!("has {count} signatures, of which none is right; of one: {flaw}")
+        }
+        (_, None) => "has no signature".to_owned(),
     }
 }
 

@@ -42,6 +42,7 @@ mod prune;
 mod registries;
 mod replace;
 mod run;
+mod sign;
 mod spec;
 mod stats;
 mod update;
@@ -78,6 +79,7 @@ pub use policy::{Explanation, NamedCeiling, PolicyRequest, Requested, request};
 pub use prune::{PruneFilter, PruneImages, Pruned};
 pub use registries::Registries;
 pub use run::{Prepared, RunContainer};
+pub use sign::{SignImage, SignedManifest, VerifiedImage, VerifyImage};
 pub use stats::{ContainerUse, ProcessUse};
 pub use volumes::{PruneVolumes, Volume, VolumeError, VolumeName, VolumesFrom};
 

@@ -53,6 +53,7 @@ mod restart;
 mod rootfs;
 mod run;
 mod shapes;
+mod sign;
 mod stdio;
 mod storage;
 mod together;

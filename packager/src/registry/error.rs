@@ -52,7 +52,8 @@ impl RegistryError {
                 "install the helper, or log in again with `coracle login {registry}`"
             )),
             Cause::NotFound => match self.action {
-                Action::Pull => Some("check the image's name and tag".to_owned()),
+                Action::Pull | Action::Read(_) => Some("check the image's name and tag".to_owned()),
+                Action::Write(_) => Some("the image has to be in the registry first: push it with `coracle push`".to_owned()),
                 Action::Push => Some(format!(
                     "some registries want the repository to be created first: check that it is there at \"{registry}\""
                 )),
@@ -92,6 +93,10 @@ pub enum Action {
     Pull,
     /// To the registry.
     Push,
+    /// Something else that only reads, such as "verifying".
+    Read(&'static str),
+    /// Something else that adds to what is there, such as "signing".
+    Write(&'static str),
     /// Nowhere: who we are is to be proved.
     Login,
 }
@@ -101,6 +106,7 @@ impl fmt::Display for Action {
         f.write_str(match self {
             Self::Pull => "pulling",
             Self::Push => "pushing",
+            Self::Read(word) | Self::Write(word) => word,
             Self::Login => "logging in to",
         })
     }
@@ -125,6 +131,8 @@ pub enum Step {
     Tags,
     /// The list of what refers to a manifest.
     Referrers(Digest),
+    /// The signatures of a manifest.
+    Signatures(Digest),
     /// A read or write of the local store.
     Store,
 }
@@ -140,6 +148,7 @@ impl fmt::Display for Step {
             Self::Blob(digest) => write!(f, "transferring blob {digest}"),
             Self::Tags => f.write_str("listing the tags"),
             Self::Referrers(digest) => write!(f, "listing what refers to {digest}"),
+            Self::Signatures(digest) => write!(f, "looking at the signatures of {digest}"),
             Self::Store => f.write_str("using the local store"),
         }
     }
@@ -397,6 +406,12 @@ pub enum Cause {
     NoProgram {
         /// What the component exports, as text.
         exports: String,
+    },
+    /// What is beside a manifest is not what should be there.
+    #[error("{problem}")]
+    Beside {
+        /// What is wrong with it.
+        problem: String,
     },
     /// The local store failed.
     #[error(transparent)]

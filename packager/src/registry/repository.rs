@@ -64,10 +64,10 @@ impl Repository {
     ) -> Result<Self, RegistryError> {
         let mut scopes = Scopes::default();
         match action {
-            Action::Pull => {
+            Action::Pull | Action::Read(_) => {
                 scopes.add_repository(&source.repository, &["pull"]);
             }
-            Action::Push => {
+            Action::Push | Action::Write(_) => {
                 scopes.add_repository(&source.repository, &["pull", "push"]);
             }
             // Only who we are is asked.
@@ -126,7 +126,7 @@ impl Repository {
     }
 
     /// Returns the error for a failed step.
-    pub(super) fn fail(&self, step: Step, cause: Cause) -> RegistryError {
+    pub(crate) fn fail(&self, step: Step, cause: Cause) -> RegistryError {
         let cause = match (cause, self.auth.unusable()) {
             (Cause::Unauthorized { sent: false, .. }, Some(error)) => Cause::Credential(error),
             (cause, _) => cause,

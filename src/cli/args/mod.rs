@@ -2,6 +2,7 @@
 
 pub(super) mod env;
 pub(super) mod health;
+pub(super) mod key;
 pub(super) mod labels;
 pub(super) mod life;
 pub(super) mod limits;

@@ -232,7 +232,7 @@ impl Auth {
         match request.send(endpoint).await {
             // A password that is no longer right should not hide what anyone may read.
             Err(refused @ Cause::Unauthorized { sent: true, .. })
-                if self.action == Action::Pull =>
+                if matches!(self.action, Action::Pull | Action::Read(_)) =>
             {
                 self.state().sent = true;
                 tracing::debug!(registry = self.registry, %refused, "asking for a token for anyone");
