@@ -11,6 +11,7 @@
 //! | [`layer`] | layers in packed form, and their merged view |
 //! | [`archive`] | images in files and folders: what `save` writes and `load` reads |
 //! | [`build`] | Dockerfiles |
+//! | [`convert`] | images in other forms |
 //! | [`registry`] | pull and push |
 //! | [`sign`] | signatures of images, and keys |
 
@@ -18,6 +19,7 @@
 
 pub mod archive;
 pub mod build;
+pub mod convert;
 pub mod digest;
 pub mod image;
 pub mod layer;

@@ -1,7 +1,7 @@
 //! What Docker's command line has and this one has not yet, so that who asks for it is told.
 
 /// Commands and flags, and what they are for.
-const FEATURES: [(&[&str], &str); 10] = [
+const FEATURES: [(&[&str], &str); 9] = [
     (
         &["diff", "commit"],
         "a container can be run, started, stopped, listed, inspected and removed, and other programs run in it",
@@ -37,10 +37,6 @@ const FEATURES: [(&[&str], &str); 10] = [
     (
         &["container"],
         "leave the word out: `coracle ps`, `coracle rm`",
-    ),
-    (
-        &["convert"],
-        "`coracle save` writes the shapes that there are",
     ),
     (
         &["prune", "builder", "buildx", "compose", "serve"],

@@ -69,6 +69,7 @@ enum RunCommand {
 enum Command {
     Attach(commands::attach::Args),
     Build(commands::build::Args),
+    Convert(commands::convert::Args),
     Create(Box<commands::create::Args>),
     Events(commands::events::Args),
     Exec(commands::exec::Args),
@@ -219,6 +220,7 @@ impl Cli {
         match self.command {
             Command::Attach(args) => commands::attach::run(&engine, args),
             Command::Build(args) => commands::build::run(&engine, args),
+            Command::Convert(args) => commands::convert::run(&engine, &args),
             Command::Create(args) => commands::create::run(&engine, *args),
             Command::Events(args) => commands::events::run(&engine, &args),
             Command::Exec(args) => commands::exec::run(&engine, args),

@@ -14,6 +14,8 @@ use super::{Engine, Error, Registries, now};
 pub struct BuildImage<'a> {
     /// What the packager needs.
     pub request: BuildRequest,
+    /// Is the program alone wanted, as the CNCF's Wasm artifact?
+    pub artifact: bool,
     /// How the registries of base images are spoken to.
     pub registries: &'a Registries,
     /// Hears of each step.
@@ -80,13 +82,17 @@ impl Engine {
             engine: self,
             build,
         };
-        let built = build::build(
+        let mut built = build::build(
             &build.request,
             &self.store,
             &self.layers,
             &bases,
             build.progress,
         )?;
+        if build.artifact {
+            built.descriptor = self.as_artifact("the image", &built.image)?;
+            built.image = self.open_image(&built.descriptor, None)?;
+        }
         let not_runnable = self.make_ready(&built.image)?;
         for name in &build.request.tags {
             self.store.set_name(name, &built.descriptor, now())?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use coracle_packager::archive::ArchiveError;
 use coracle_packager::build::BuildError;
+use coracle_packager::convert::ConvertError;
 use coracle_packager::digest::DigestError;
 use coracle_packager::image::select::SelectError;
 use coracle_packager::image::{ArtifactError, ImageError};
@@ -263,6 +264,19 @@ pub enum Error {
         /// What is wrong with one of them.
         flaw: Option<Flaw>,
     },
+    /// An image that could not be converted.
+    #[error(transparent)]
+    Convert(#[from] ConvertError),
+    /// A form of image that cannot say what the image says.
+    #[error("converting {image} to {form} would lose: {}", losses.join("; "))]
+    Lossy {
+        /// The image, as it was named.
+        image: String,
+        /// The form.
+        form: &'static str,
+        /// What would be lost.
+        losses: Vec<String>,
+    },
     /// A registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -417,6 +431,7 @@ impl Error {
             Self::Store(StoreError::DamagedIndex { .. }) => "no image is lost; get the names back with `coracle system check --repair`".to_owned(),
             Self::Store(StoreError::Layout { .. }) => "if nothing but Coracle writes there, have it made again with `coracle system check --repair`".to_owned(),
             Self::ListExists { name } => format!("add to it with --amend, or remove it with `coracle rmi {name}`"),
+            Self::Lossy { .. } => "if that may go, use `coracle convert --force`".to_owned(),
             Self::NoList { .. } => "make an index with `coracle manifest create`".to_owned(),
             Self::NotInList { name, .. } => format!("see its entries with `coracle manifest inspect {name}`"),
             Self::Change { .. } => "changes are CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME and WORKDIR, each on one line".to_owned(),

@@ -10,10 +10,10 @@ use wit_component::ComponentEncoder;
 use crate::fixtures::{PATH, guest, noise};
 use crate::world::World;
 
-/// Builds an image of a guest as a component, named like the guest.
-fn component_image(world: &World, name: &str) {
+/// A guest as a component.
+pub(crate) fn component(name: &str) -> Vec<u8> {
     let module = fs::read(guest(name)).expect("the guest");
-    let component = ComponentEncoder::default()
+    ComponentEncoder::default()
         .module(&module)
         .and_then(|encoder| {
             encoder.adapter(
@@ -22,7 +22,12 @@ fn component_image(world: &World, name: &str) {
             )
         })
         .and_then(|mut encoder| encoder.encode())
-        .expect("the guest becomes a component");
+        .expect("the guest becomes a component")
+}
+
+/// Builds an image of a guest as a component, named like the guest.
+fn component_image(world: &World, name: &str) {
+    let component = component(name);
     world.build(
         name,
         "FROM scratch\nCOPY app.wasm a.txt /\nENV A=image\nENTRYPOINT [\"/app.wasm\"]\n",

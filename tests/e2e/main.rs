@@ -26,6 +26,7 @@ mod calls;
 mod check;
 mod component;
 mod containers;
+mod convert;
 mod crash;
 mod events;
 mod example;

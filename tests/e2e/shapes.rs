@@ -128,6 +128,13 @@ fn a_runwasi_component_layer_runs() {
             world.ok(&["run", "--rm", &name]).contains("show.wasm"),
             "{name}"
         );
+        // With layers of files it is the same program with the same arguments and variables.
+        let files = format!("w2-{number}:files");
+        world.ok(&["convert", "--to", "index", &name, &files]);
+        assert_eq!(
+            world.ok(&["run", "--rm", &files]),
+            world.ok(&["run", "--rm", &name])
+        );
     }
 }
 
@@ -153,6 +160,10 @@ fn older_artifacts_run() {
         let name = format!("{name}:1");
         world.run(&["run", "--rm", &name]).expect_code(7, &[&name]);
         world.json(&["inspect", &name]);
+        for form in ["artifact", "component", "image", "index", "docker"] {
+            world.ok(&["convert", "--to", form, &name, form]);
+            world.run(&["run", "--rm", form]).expect_code(7, &[form]);
+        }
     }
 }
 
@@ -192,10 +203,20 @@ fn a_spin_application_runs_with_its_files() {
     let config = blob("w4", &world, CONFIG, config.to_string().as_bytes());
     let path = image(&world, "w4", config, &[wasm, data, lock], json!({}));
     world.ok(&["load", "-i", &path]);
-    assert_eq!(
-        world.ok(&["run", "--rm", "w4:1", "read,/static/a.txt", "read,/b.txt"]),
-        "a static file\ninline\n"
-    );
+    let reads = |name: &str| {
+        assert_eq!(
+            world.ok(&["run", "--rm", name, "read,/static/a.txt", "read,/b.txt"]),
+            "a static file\ninline\n",
+            "{name}"
+        );
+    };
+    reads("w4:1");
+    let message = world.refused(&["convert", "--to", "image", "w4:1", "w4:image"]);
+    assert!(message.contains("triggers"), "{message}");
+    let forced = ["convert", "--to", "image", "--force", "w4:1", "w4:image"];
+    let lost = world.run(&forced).expect_code(0, &forced).errors();
+    assert!(lost.contains("triggers"), "{lost}");
+    reads("w4:image");
 }
 
 #[test]

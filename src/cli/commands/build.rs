@@ -37,6 +37,9 @@ pub(in super::super) struct Args {
     /// Build for this platform
     #[arg(long, value_name = "OS/ARCH", default_value = "wasi/wasm")]
     platform: String,
+    /// Make a Wasm artifact of the program alone (CNCF); refused if the image is more than that
+    #[arg(long)]
+    artifact: bool,
     /// Build this stage [default: the last one]
     #[arg(long, value_name = "STAGE")]
     target: Option<String>,
@@ -80,6 +83,7 @@ pub(super) fn folder(
         build_args: Vec::new(),
         labels: Vec::new(),
         target: None,
+        artifact: false,
         platform: "wasi/wasm".to_owned(),
         quiet: !ui::is_watched(),
         context: context.to_owned(),
@@ -119,6 +123,7 @@ fn build(engine: &Engine, args: &Args, names: Vec<Reference>) -> Result<BuiltIma
     let progress = Progress::choose(args.quiet);
     let built = engine.build(&BuildImage {
         request,
+        artifact: args.artifact,
         registries: &registries,
         progress: &|event| progress.build(&event),
         transfer: &|event| progress.transfer(&event),

@@ -2,6 +2,7 @@
 
 pub(super) mod attach;
 pub(super) mod build;
+pub(super) mod convert;
 pub(super) mod create;
 pub(super) mod events;
 pub(super) mod exec;

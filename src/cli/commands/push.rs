@@ -17,6 +17,9 @@ pub(in super::super) struct Args {
     /// Show no progress
     #[arg(short, long)]
     quiet: bool,
+    /// Push the program alone, as a Wasm artifact (CNCF); refused if the image is more than that
+    #[arg(long)]
+    artifact: bool,
     #[command(flatten)]
     registry: RegistryArgs,
     /// The image's name
@@ -43,7 +46,11 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
             reference.name()
         ));
     }
-    let pushed = engine.push(&reference, &registries, &|event| progress.transfer(&event))?;
+    let transfer = |event| progress.transfer(&event);
+    let pushed = match args.artifact {
+        true => engine.push_artifact(&reference, &registries, &transfer)?,
+        false => engine.push(&reference, &registries, &transfer)?,
+    };
     let line = if args.quiet {
         reference.to_string()
     } else {

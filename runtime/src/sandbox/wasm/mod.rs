@@ -9,6 +9,7 @@
 //! | `shape` | what is too much to compile |
 //! | [`run`](mod@run) | one run from start to end, in the order that the second wall needs |
 //! | [`http`] | serving components that answer requests |
+//! | `interface` | what a component imports and exports, without compiling it |
 //! | `invoke` | calling one exported function |
 //! | [`link`] | components that import from other components |
 //! | `net` | what a guest does with the network, decided |
@@ -27,6 +28,7 @@ pub mod error;
 pub mod exit;
 mod host;
 pub mod http;
+mod interface;
 pub mod interrupt;
 mod invoke;
 mod limits;
@@ -43,6 +45,7 @@ pub use engine::WasmEngine;
 pub use error::{LoadError, RunError};
 pub use exit::Outcome;
 pub use http::Drain;
+pub use interface::Interface;
 pub use interrupt::Interrupt;
 pub use program::{LARGEST_PROGRAM, Program, WasmKind, detect};
 pub use run::{run, run_then};
