@@ -21,6 +21,8 @@ pub mod archive;
 pub mod build;
 pub mod convert;
 pub mod digest;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzz;
 pub mod image;
 pub mod layer;
 pub mod media_type;

@@ -16,6 +16,8 @@ mod encode;
 mod error;
 mod field;
 mod format;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod fuzz;
 mod gc;
 mod header;
 mod index;

@@ -30,6 +30,8 @@ mod error;
 mod event;
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod fuzz;
 mod helper;
 mod login;
 mod manifests;

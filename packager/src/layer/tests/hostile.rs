@@ -1,11 +1,14 @@
 //! Layers that mean harm, or are damaged.
 
+use std::io::{self, Read};
+
 use tar::EntryType;
 
+use super::super::encode::encode;
 use super::super::limits::MAX_EXTENDED_HEADER_BYTES;
 use super::super::scan::scan;
 use super::super::source::Stream;
-use super::super::{LayerError, Limits, TarError};
+use super::super::{LayerError, Limits, TarError, TreeIndex};
 use super::{Blob, Tar, World, gzip, index_of, plain_header, refused};
 use crate::digest::Digest;
 use crate::media_type::{OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD};
@@ -254,6 +257,53 @@ fn too_many_names() {
     );
 }
 
+/// An archive of so many empty files, a thousand to a directory, made as it is read.
+struct Files {
+    left: u32,
+    block: Vec<u8>,
+}
+
+impl Read for Files {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.block.is_empty() && self.left > 0 {
+            self.left -= 1;
+            let path = format!("d{}/f{}", self.left / 1000, self.left);
+            self.block = Tar::default().file(&path, b"").0;
+        }
+        let count = (&self.block[..]).read(buffer)?;
+        self.block.drain(..count);
+        Ok(count)
+    }
+}
+
+#[test]
+fn a_million_entries() {
+    let files = |left| {
+        let block = Vec::new();
+        Stream::new(Files { left, block })
+    };
+    let million = 1_000_000;
+    let tree = scan(&mut files(million), Limits::default().names).expect("taken");
+    let encoder = encode(&tree, &Digest::sha256_of(b""), Limits::default().names);
+    let mut bytes = Vec::new();
+    encoder
+        .expect("an index")
+        .write(&mut bytes)
+        .expect("memory");
+    let index = TreeIndex::open(&bytes[..]).expect("sound");
+    // The root, and a directory for each thousand.
+    assert_eq!(index.node_count(), million + million / 1000 + 1);
+    let directory = index
+        .lookup(index.root(), b"d999")
+        .expect("sound")
+        .expect("there");
+    let file = index.lookup(directory, b"f999999").expect("sound");
+    assert!(file.is_some());
+
+    let error = scan(&mut files(million), million / 10).expect_err("too many");
+    assert!(matches!(error, TarError::TooManyNames { .. }), "{error}");
+}
+
 /// Each path is short, but leads through 40 links of 500 components.
 #[test]
 fn detours_end() {
@@ -372,7 +422,9 @@ fn bombs() {
         free_bytes: 1 << 20,
         ..Limits::default()
     });
-    let error = prepare_error(&world, &[Blob::zstd(&tar)]);
+    let bomb = Blob::zstd(&tar);
+    assert!(tar.len() > 10_000 * bomb.bytes.len(), "it is one");
+    let error = prepare_error(&world, &[bomb]);
     assert!(matches!(error, LayerError::Expansion { .. }), "{error}");
     assert!(world.files().is_empty(), "{:?}", world.files());
     assert_eq!(world.prepared(&[Blob::gzip(&tar)]).len(), 2);
