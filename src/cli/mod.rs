@@ -91,6 +91,8 @@ enum Command {
     Monitor(commands::monitor::MonitorArgs),
     #[command(hide = true)]
     Probe(commands::monitor::ProbeArgs),
+    #[cfg(target_os = "linux")]
+    Oci(commands::oci::Args),
     Pause(commands::stop::PauseArgs),
     Policy(commands::policy::Args),
     Login(commands::login::Args),
@@ -122,6 +124,13 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    {
+        coracle_runtime::sandbox::native::become_init_if_asked();
+        if let Some(words) = commands::oci::words() {
+            return commands::oci::run(words).into();
+        }
+    }
     let cli = match run_only().map_or_else(Cli::try_parse, Ok) {
         Ok(cli) => cli,
         Err(error) => return usage(error).into(),
@@ -198,6 +207,8 @@ impl Cli {
             Command::Version(args) => return commands::version::run(args),
             Command::Login(args) => return commands::login::run(args),
             Command::Logout(args) => return commands::logout::run(args),
+            #[cfg(target_os = "linux")]
+            Command::Oci(args) => return commands::oci::not_first(args),
             _ => {}
         }
         if matches!(
@@ -266,6 +277,8 @@ impl Cli {
             Command::Wait(args) => commands::wait::run(&engine, &args),
             Command::Login(args) => commands::login::run(&args),
             Command::Logout(args) => commands::logout::run(&args),
+            #[cfg(target_os = "linux")]
+            Command::Oci(args) => commands::oci::not_first(&args),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 mod ending;
 #[cfg(target_os = "linux")]
-mod linux;
+pub(crate) mod linux;
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(unix)]
@@ -24,6 +24,8 @@ use linux as platform;
 use other as platform;
 
 pub use ending::Ending;
+#[cfg(target_os = "linux")]
+pub use linux::{user, user_and_group};
 pub use platform::{
     MappedFile, Process, allow_open_files, close_inherited_files, create_private_dir_all,
     end_after, end_on_signals, end_with_parent, exit_now, is_root, is_stopped, is_untouched,

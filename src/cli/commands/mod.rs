@@ -20,6 +20,8 @@ pub(super) mod logout;
 pub(super) mod logs;
 pub(super) mod manifest;
 pub(super) mod monitor;
+#[cfg(target_os = "linux")]
+pub(super) mod oci;
 pub(super) mod policy;
 pub(super) mod port;
 mod pruned;

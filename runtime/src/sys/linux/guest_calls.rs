@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use libc::c_long;
 
-use super::seccomp::{Action, Case, Filter, Match, Rule};
+use super::seccomp::{Action, Case, Filter, Match, Rule, Test};
 use crate::sys::Sockets;
 
 /// The bits of an argument that is an `int` or `unsigned int` in the kernel.
@@ -268,7 +268,7 @@ pub(super) fn filter(sockets: &Sockets, pid: u32) -> Filter {
         let cases = cases
             .into_iter()
             .map(|when| Case {
-                when,
+                when: when.into_iter().map(Test::Masked).collect(),
                 then: Action::Allow,
             })
             .collect();

@@ -148,6 +148,16 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Returns the number of the user whose rights this process has.
+pub fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Returns the numbers of that user and group.
+pub fn user_and_group() -> (u32, u32) {
+    (user(), rustix::process::getegid().as_raw())
+}
+
 /// Makes a directory that only its owner may enter, with its parents.
 ///
 /// # Errors

@@ -50,3 +50,31 @@ fn is_there() -> bool {
     // SAFETY: seccomp(2) with SECCOMP_GET_ACTION_AVAIL reads one u32, which lives through the call.
     unsafe { libc::syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) == 0 }
 }
+
+/// Filters this thread's system calls with the flags of seccomp(2), `SECCOMP_FILTER_FLAG_*`. Without no_new_privs it
+/// needs CAP_SYS_ADMIN.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub(crate) fn install_with_flags(program: &[sock_filter], flags: libc::c_ulong) -> io::Result<()> {
+    let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let described = sock_fprog {
+        len,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: as in `install`; the flags used here change neither what is read nor that nothing is written.
+    let result = unsafe {
+        libc::syscall(
+            SYS_seccomp,
+            SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const described,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

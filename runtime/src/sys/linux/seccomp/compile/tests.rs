@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
-use super::super::Case;
+use super::super::{Case, X32_BIT};
 use super::*;
 
 /// One call, as the kernel shows it to a filter.
@@ -39,6 +39,7 @@ fn run(program: &[sock_filter], call: &Call) -> (u32, usize) {
             code if code == BPF_JMP | BPF_JA => at += k as usize,
             code if code == BPF_JMP | BPF_JEQ | BPF_K => at += decide(accumulator == k),
             code if code == BPF_JMP | BPF_JGE | BPF_K => at += decide(accumulator >= k),
+            code if code == BPF_JMP | BPF_JGT | BPF_K => at += decide(accumulator > k),
             code if code == BPF_RET | BPF_K => return (k, step),
             code => panic!("the kernel's list of seccomp instructions has no {code:#x}"),
         }
@@ -54,7 +55,19 @@ fn meant(filter: &Filter, arch: Arch, call: &Call) -> Action {
     let Some(rule) = filter.rules.get(&call.number) else {
         return filter.default;
     };
-    let holds = |m: &Match| call.args[usize::from(m.arg)] & m.mask == m.value;
+    let holds = |test: &Test| match *test {
+        Test::Masked(m) => call.args[usize::from(m.arg)] & m.mask == m.value,
+        Test::Compare { arg, order, value } => {
+            let argument = call.args[usize::from(arg)];
+            match order {
+                Order::NotEqual => argument != value,
+                Order::Less => argument < value,
+                Order::LessOrEqual => argument <= value,
+                Order::Greater => argument > value,
+                Order::GreaterOrEqual => argument >= value,
+            }
+        }
+    };
     let case = rule.cases.iter().find(|case| case.when.iter().all(holds));
     case.map_or(rule.otherwise, |case| case.then)
 }
@@ -62,6 +75,10 @@ fn meant(filter: &Filter, arch: Arch, call: &Call) -> Action {
 fn returned(action: Action) -> u32 {
     match action {
         Action::Allow => 0x7fff_0000,
+        Action::Log => 0x7ffc_0000,
+        Action::Trace(number) => 0x7ff0_0000 | u32::from(number),
+        Action::Trap => 0x0003_0000,
+        Action::KillThread => 0,
         Action::Errno(errno) => 0x0005_0000 | u32::from(errno),
         Action::KillProcess => 0x8000_0000,
     }
@@ -86,6 +103,10 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         Just(Action::Allow),
         Just(Action::KillProcess),
+        Just(Action::KillThread),
+        Just(Action::Trap),
+        Just(Action::Log),
+        any::<u16>().prop_map(Action::Trace),
         (0..=4095_u16).prop_map(Action::Errno)
     ]
 }
@@ -106,11 +127,29 @@ fn word() -> impl Strategy<Value = u64> {
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
-    let one = (0..6_u8, word(), word()).prop_map(|(arg, mask, value)| Match {
-        arg,
-        mask,
-        value: value & mask,
+    let masked = (0..6_u8, word(), word()).prop_map(|(arg, mask, value)| {
+        Test::Masked(Match {
+            arg,
+            mask,
+            value: value & mask,
+        })
     });
+    let order = proptest::sample::select(
+        [
+            Order::NotEqual,
+            Order::Less,
+            Order::LessOrEqual,
+            Order::Greater,
+            Order::GreaterOrEqual,
+        ]
+        .as_slice(),
+    );
+    let compared = (0..6_u8, order, word()).prop_map(|(arg, order, value)| Test::Compare {
+        arg,
+        order,
+        value,
+    });
+    let one = prop_oneof![masked, compared];
     let case = (vec(one, 0..4), action()).prop_map(|(when, then)| Case { when, then });
     (vec(case, 0..5), action()).prop_map(|(cases, otherwise)| Rule { cases, otherwise })
 }
@@ -152,7 +191,8 @@ proptest! {
         for case in &rule.cases {
             let mut args = [0; 6];
             for one in &case.when {
-                args[usize::from(one.arg)] = one.value;
+                let (Test::Masked(Match { arg, value, .. }) | Test::Compare { arg, value, .. }) = *one;
+                args[usize::from(arg)] = value;
             }
             let mut call = Call { number: call, audit: Arch::X86_64.audit, args };
             agrees(&filter, Arch::X86_64, &program, &call)?;
@@ -188,11 +228,11 @@ fn a_tree_of_500_leaves_is_shallow() {
         .1
     };
     let deepest = (0..600).map(steps).max().expect("some");
-    // Three to check the architecture and load the number, one to return, and for each of the 9 levels a comparison, on
+    // Three to check the architecture and load the number (the jump to the next one is jumped over), one to return, and for each of the 9 levels a comparison, on
     // the upper levels with a long jump behind it.
     assert!(deepest <= 3 + 1 + 9 + 4, "{deepest}");
     // A comparison and a return for each leaf, and the long jumps.
-    assert!(program.len() <= 4 + 2 * 502 + 8, "{}", program.len());
+    assert!(program.len() <= 5 + 2 * 502 + 8, "{}", program.len());
 }
 
 #[test]
@@ -203,12 +243,42 @@ fn neighbours_with_the_same_answer_share_a_leaf() {
         foreign: Action::KillProcess,
         rules,
     };
-    // Leaves: before, the rules, after, foreign: 4 returns, 3 comparisons, and 4 to begin with.
-    assert_eq!(filter.compile(Arch::X86_64).expect("compiles").len(), 11);
+    // Leaves: before, the rules, after, foreign: 4 returns, 3 comparisons, and 5 around them.
+    assert_eq!(filter.compile(Arch::X86_64).expect("compiles").len(), 12);
     assert_eq!(
         filter.compile(Arch::AARCH64).expect("compiles").len(),
-        4 + 5
+        5 + 5
     );
+}
+
+#[test]
+fn each_architecture_has_rules_of_its_own() {
+    let allows = |calls: &[u32]| Filter {
+        default: Action::Errno(1),
+        foreign: Action::KillProcess,
+        rules: calls
+            .iter()
+            .map(|call| (*call, Action::Allow.into()))
+            .collect(),
+    };
+    let many: Vec<u32> = (0..400).map(|number| number * 2).collect();
+    let (first, second) = (allows(&many), allows(&[11, X32_BIT | 59]));
+    let filters = [(Arch::X86_64_AND_X32, &second), (Arch::X86, &first)];
+    let program = compile_all(&filters, Action::Trap).expect("compiles");
+    let says = |audit, number| {
+        let call = Call {
+            number,
+            audit,
+            args: [0; 6],
+        };
+        run(&program, &call).0
+    };
+    assert_eq!(says(0xc000_003e, 11), returned(Action::Allow));
+    assert_eq!(says(0xc000_003e, X32_BIT | 59), returned(Action::Allow));
+    assert_eq!(says(0xc000_003e, 59), returned(Action::Errno(1)));
+    assert_eq!(says(0x4000_0003, 12), returned(Action::Allow));
+    assert_eq!(says(0x4000_0003, 11), returned(Action::Errno(1)));
+    assert_eq!(says(0xc000_00b7, 11), returned(Action::Trap));
 }
 
 #[test]
@@ -223,7 +293,7 @@ fn what_cannot_be_meant_is_refused() {
     };
     let when = |m: Match, times| Rule {
         cases: vec![Case {
-            when: vec![m; times],
+            when: vec![Test::Masked(m); times],
             then: Action::Allow,
         }],
         otherwise: Action::Allow,
