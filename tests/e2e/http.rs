@@ -22,7 +22,10 @@ impl<'a> Service<'a> {
         let mut arguments = vec!["run", "--name", name, "-p", "127.0.0.1::80"];
         arguments.extend(more);
         arguments.push(image);
-        let mut command = world.command(&arguments);
+        Self::launch(world, name, world.command(&arguments))
+    }
+
+    fn launch(world: &'a World, name: &'static str, mut command: Command) -> Self {
         let log = File::create(world.path(&format!("{name}.log"))).expect("a log");
         command.stderr(log).stdout(Stdio::null());
         let running = Running::start(&mut command);
@@ -106,6 +109,29 @@ fn curl_gets_answers_and_sends_bodies() {
     assert_eq!(service.end("-TERM"), Some(0));
     let inspected = world.json(&["inspect", "web"]);
     assert_eq!(inspected[0]["State"]["ExitCode"], 0);
+}
+
+#[test]
+fn a_service_with_few_addresses_does_without_a_pool() {
+    let world = World::new();
+    image(&world);
+    let coracle = env!("CARGO_BIN_EXE_coracle");
+    let limit = format!("--as={}", 3_u64 << 30);
+    let arguments = [
+        &limit,
+        coracle,
+        "run",
+        "--name",
+        "web",
+        "-p",
+        "127.0.0.1::80",
+        "service",
+    ];
+    let service = Service::launch(&world, "web", world.tool("prlimit", &arguments));
+    for _ in 0..10 {
+        assert_eq!(service.curl(&[], "/visits"), "1");
+    }
+    assert_eq!(service.end("-TERM"), Some(0));
 }
 
 #[test]

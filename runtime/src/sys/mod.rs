@@ -30,6 +30,7 @@ pub use platform::{
     MappedFile, Process, allow_open_files, close_inherited_files, create_private_dir_all,
     end_after, end_on_signals, end_with_parent, exit_now, is_root, is_stopped, is_untouched,
     leave_session, memory, restrict, ring_on_signals, standard_input, step_epochs, uptime, usage,
+    without_administration,
 };
 #[cfg(target_os = "linux")]
 pub use platform::{

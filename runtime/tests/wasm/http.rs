@@ -373,6 +373,28 @@ fn what_does_not_end_is_cut_short() {
 }
 
 #[test]
+fn more_at_once_than_the_pool_has_places_for_are_answered() {
+    let service = Service::start();
+    let mut clients: Vec<TcpStream> = (0..140).map(|_| service.connect()).collect();
+    for client in &mut clients {
+        client
+            .write_all(b"GET /drip HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+            .expect("it is read");
+    }
+    for mut client in clients {
+        let answer = read_all(&mut client);
+        assert_eq!(answer.matches("drop\n").count(), 4, "{answer}");
+    }
+    // Whoever comes next into one of the places finds nothing of them.
+    for _ in 0..140 {
+        // HTTP/1.0 knows no chunks.
+        let answer = service.ask("GET /visits HTTP/1.0\r\nHost: test\r\n\r\n");
+        assert_eq!(body(&answer), "1");
+    }
+    assert_eq!(service.end().code(), 0);
+}
+
+#[test]
 fn an_interrupt_ends_everything_at_once() {
     let service = Service::start();
     let mut endless = service.connect();

@@ -87,6 +87,12 @@ impl Cache {
         }
     }
 
+    /// Maps compiled code for another engine than the cache's. `None` if there is none, or if that engine cannot use it.
+    pub(super) fn map(&self, engine: &Engine, sha256: &[u8; 32]) -> Option<Program> {
+        let path = self.path(sha256);
+        self.trusted(&path).ok()?.then(|| map(engine, &path))?
+    }
+
     /// Says whether the file is there; refuses it if others could have written it.
     fn trusted(&self, path: &Path) -> Result<bool, LoadError> {
         for (path, is_dir) in [(&*self.dir, true), (path, false)] {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
 use super::bind::p2;
@@ -15,6 +16,7 @@ use super::host;
 use super::http::Drain;
 use super::interrupt::Interrupt;
 use super::link::{self, LinkError, Linked, Part};
+use super::pool::{self, PoolSize};
 use super::program::{LARGEST_PROGRAM, Program, WasmKind, detect};
 use super::shape;
 
@@ -231,6 +233,21 @@ impl WasmEngine {
             })
     }
 
+    /// Returns the same component with a pool of memory for its instances, if there can be one. To be called before the second wall.
+    pub(super) fn pooled(
+        &self,
+        key: &[u8; 32],
+        component: &Component,
+        size: PoolSize,
+    ) -> Option<Component> {
+        let engine = pool::engine(settings(Compiler::None, self.metering), component, size)?;
+        // What does not fit a pool, the engine does not take.
+        match self.cache.map(&engine, key)? {
+            Program::Component(component) => Some(component),
+            Program::Module(_) => None,
+        }
+    }
+
     fn compile(&self, compiler: Compiler, sha256: &[u8; 32], wasm: &[u8]) -> Result<(), LoadError> {
         check_key(&Sha256::digest(wasm).into(), sha256)?;
         self.compile_as(compiler, sha256, wasm)
@@ -288,13 +305,17 @@ enum Metering {
     On,
 }
 
-fn engine(compiler: Compiler, metering: Metering) -> Result<Engine, LoadError> {
+fn settings(compiler: Compiler, metering: Metering) -> Config {
     let mut config = config(host::address_space());
     config
         .enable_compiler(compiler != Compiler::None)
         .parallel_compilation(compiler == Compiler::Parallel)
         .consume_fuel(metering == Metering::On);
-    Engine::new(&config).map_err(|error| LoadError::Engine {
+    config
+}
+
+fn engine(compiler: Compiler, metering: Metering) -> Result<Engine, LoadError> {
+    Engine::new(&settings(compiler, metering)).map_err(|error| LoadError::Engine {
         detail: format!("{error:#}"),
     })
 }

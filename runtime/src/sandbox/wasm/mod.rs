@@ -12,6 +12,7 @@
 //! | `interface` | what a component imports and exports, without compiling it |
 //! | `invoke` | calling one exported function |
 //! | [`link`] | components that import from other components |
+//! | `pool` | memory for the instances of a service |
 //! | `net` | what a guest does with the network, decided |
 //! | `bind` | WASI on the guest's file system, one folder per version |
 //! | `stdio` | standard streams, byte for byte |
@@ -34,6 +35,7 @@ mod invoke;
 mod limits;
 pub mod link;
 mod net;
+mod pool;
 pub mod program;
 pub mod run;
 mod shape;

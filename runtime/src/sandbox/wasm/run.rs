@@ -25,6 +25,7 @@ use super::interrupt::Interrupt;
 use super::invoke;
 use super::limits::{Limiter, host_buffer};
 use super::net::Network;
+use super::pool::PoolSize;
 use super::program::{LARGEST_PROGRAM, Program};
 use super::throttle::{self, Throttle};
 use crate::spec::{ContainerSpec, World};
@@ -75,7 +76,7 @@ where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     check(spec)?;
-    let program = load(engine, &fs, spec)?;
+    let (program, key) = load(engine, &fs, spec)?;
     if let Some(import) = program.denied_import(&spec.deny_interfaces) {
         return Err(RunError::DeniedImport {
             path: spec.program.clone(),
@@ -88,6 +89,7 @@ where
     })?;
     let job = Job {
         engine,
+        key,
         spec,
         interrupt: engine.armed(),
         throttle: Cell::new(open_account(engine, spec)?),
@@ -135,8 +137,12 @@ fn check(spec: &ContainerSpec) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Maps the program's compiled code; reads the program itself only if there is none.
-fn load(engine: &WasmEngine, fs: &GuestFs, spec: &ContainerSpec) -> Result<Program, RunError> {
+/// Maps the program's compiled code, and says under which key it is kept; reads the program itself only if there is none.
+fn load(
+    engine: &WasmEngine,
+    fs: &GuestFs,
+    spec: &ContainerSpec,
+) -> Result<(Program, [u8; 32]), RunError> {
     let failed = |source| RunError::Load {
         path: spec.program.clone(),
         source,
@@ -144,9 +150,8 @@ fn load(engine: &WasmEngine, fs: &GuestFs, spec: &ContainerSpec) -> Result<Progr
     let Some(sha256) = spec.program_sha256 else {
         let wasm = read(fs, spec)?;
         let sha256 = Sha256::digest(&wasm).into();
-        return engine
-            .load(&sha256, || Ok::<_, Infallible>(wasm))
-            .map_err(failed);
+        let program = engine.load(&sha256, || Ok::<_, Infallible>(wasm));
+        return Ok((program.map_err(failed)?, sha256));
     };
     let mut unread = None;
     let program = engine.load(&sha256, || {
@@ -155,7 +160,10 @@ fn load(engine: &WasmEngine, fs: &GuestFs, spec: &ContainerSpec) -> Result<Progr
             "the program can't be read"
         })
     });
-    program.map_err(|error| unread.unwrap_or_else(|| failed(error)))
+    match program {
+        Ok(program) => Ok((program, sha256)),
+        Err(error) => Err(unread.unwrap_or_else(|| failed(error))),
+    }
 }
 
 fn read(fs: &GuestFs, spec: &ContainerSpec) -> Result<Vec<u8>, RunError> {
@@ -200,6 +208,8 @@ pub(super) type Preopens = Vec<(&'static str, Start)>;
 /// What both kinds of programs need.
 pub(super) struct Job<'a> {
     pub(super) engine: &'a WasmEngine,
+    /// Under which its compiled code is kept.
+    key: [u8; 32],
     pub(super) spec: &'a ContainerSpec,
     pub(super) interrupt: Option<Interrupt>,
     throttle: Cell<Option<Throttle>>,
@@ -282,7 +292,7 @@ impl Job<'_> {
         let guest = p2::Guest::new(
             self.spec,
             preopens,
-            self.interrupt.clone(),
+            p2::Streams::new(self.spec, self.interrupt.as_ref()),
             self.network(component),
         );
         wall()?;
@@ -335,13 +345,33 @@ impl Job<'_> {
         }
         let (drain, open_files) = (self.engine.drain()?, http::open_files());
         let network = self.network(component);
+        let size = match self.spec.limits.memory {
+            Some(_) => PoolSize::SMALL,
+            None => PoolSize::AMPLE,
+        };
+        let pooled = self.engine.pooled(&self.key, component, size);
+        let streams = p2::Streams::new(self.spec, self.interrupt.as_ref());
         wall()?;
-        let proxy = linker
-            .instantiate_pre(component)
-            .and_then(ProxyPre::new)
-            .map_err(|error| self.start(&error))?;
+        let proxy = |linker: &component::Linker<p2::Guest>, component| {
+            linker
+                .instantiate_pre(component)
+                .and_then(ProxyPre::new)
+                .map_err(|error| self.start(&error))
+        };
+        let pool = match &pooled {
+            Some(component) => {
+                let mut linker = component::Linker::new(component.engine());
+                p2::link(&mut linker, component.engine(), component)
+                    .map_err(|error| self.start(&error))?;
+                Some(http::Pool::new(proxy(&linker, component)?, size.places))
+            }
+            None => None,
+        };
+        let proxy = proxy(&linker, component)?;
         http::Service {
             proxy,
+            pool,
+            streams,
             spec: self.spec.clone(),
             preopens,
             network,

@@ -415,9 +415,13 @@ fn fcntl_commands() -> [u64; 6] {
     .map(|it| it as u64)
 }
 
-/// Is it a terminal, how large, how much can be read, flags of the handle. Not TIOCSTI, which types into the user's shell.
-fn ioctl_requests() -> [u64; 6] {
+/// Is it a terminal, how large, how much can be read, flags of the handle. Not TIOCSTI, which types into the user's shell. And which
+/// pages of its own memory a service's guest has written (`PAGEMAP_SCAN`, asked of a handle of `/proc/self/pagemap`).
+fn ioctl_requests() -> [u64; 7] {
+    /// `_IOWR('f', 16, struct pm_scan_arg)`.
+    const PAGEMAP_SCAN: u32 = 0xc060_6610;
     [
+        PAGEMAP_SCAN as libc::Ioctl,
         libc::TCGETS,
         libc::TIOCGWINSZ,
         libc::FIONREAD,

@@ -32,6 +32,7 @@ pub use mapped_file::MappedFile;
 pub use process::{
     Process, allow_open_files, close_inherited_files, create_private_dir_all, end_with_parent,
     exit_now, is_root, is_stopped, leave_session, standard_input, user, user_and_group,
+    without_administration,
 };
 pub use restrict::restrict;
 pub use signals::{end_on_signals, ring_on_signals};

@@ -143,6 +143,26 @@ pub fn standard_input() -> io::Result<File> {
     io::stdin().as_fd().try_clone_to_owned().map(File::from)
 }
 
+/// Runs this without the right to administer the machine, which root has: a handle that is opened meanwhile tells only what it tells
+/// everyone. The right is there again afterwards, and other threads keep it.
+///
+/// # Errors
+///
+/// What the kernel says; it is not run then.
+pub fn without_administration<T>(work: impl FnOnce() -> T) -> io::Result<T> {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let all = capabilities(None)?;
+    if !all.effective.contains(CapabilitySet::SYS_ADMIN) {
+        return Ok(work());
+    }
+    let mut fewer = all;
+    fewer.effective.remove(CapabilitySet::SYS_ADMIN);
+    set_capabilities(None, fewer)?;
+    let result = work();
+    set_capabilities(None, all)?;
+    Ok(result)
+}
+
 /// Does this process have the rights of root?
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()

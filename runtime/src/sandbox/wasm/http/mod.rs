@@ -27,7 +27,7 @@ use wasmtime::Engine;
 use wasmtime::component::types::Component;
 
 pub use drain::Drain;
-pub(super) use server::{Service, listeners, open_files};
+pub(super) use server::{Pool, Service, listeners, open_files};
 
 /// What a component exports that answers requests.
 const HANDLER: &str = "wasi:http/incoming-handler@0.2";

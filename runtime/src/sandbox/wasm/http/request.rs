@@ -25,6 +25,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 
 use super::body::{Answer, Guest, Sent, Written};
 use super::bounds::{AFTERWORK, TURN_TIME};
+use super::server::Pool;
 use super::ticker::Ticker;
 use crate::sandbox::wasm::bind::p2;
 use crate::sandbox::wasm::bind::preopen::Start;
@@ -39,6 +40,8 @@ use crate::spec::ContainerSpec;
 /// All that it takes to answer a request, the same on all threads.
 pub(super) struct Common {
     pub(super) proxy: ProxyPre<p2::Guest>,
+    pub(super) pool: Option<Pool>,
+    pub(super) streams: p2::Streams,
     pub(super) spec: ContainerSpec,
     pub(super) preopens: Vec<(&'static str, Start)>,
     pub(super) network: Arc<Network>,
@@ -174,25 +177,32 @@ impl Handler {
     ) -> wasmtime::Result<()> {
         let _busy = self.common.ticker.busy();
         let _turn = turn;
-        let mut store = self.store()?;
+        // A place is free again when the store is gone.
+        let pool = self.common.pool.as_ref();
+        let place = pool.and_then(|pool| Arc::clone(&pool.places).try_acquire_owned().ok());
+        let proxy = match pool.filter(|_| place.is_some()) {
+            Some(pool) => &pool.proxy,
+            None => &self.common.proxy,
+        };
+        let mut store = self.store(proxy)?;
         let mut http = store.data_mut().http();
         let request = http.new_incoming_request(Scheme::Http, request.map(Sent::new))?;
         let answer = http.new_response_outparam(sender)?;
-        let proxy = self.common.proxy.instantiate_async(&mut store).await?;
+        let proxy = proxy.instantiate_async(&mut store).await?;
         let handler = proxy.wasi_http_incoming_handler();
         handler.call_handle(&mut store, request, answer).await
     }
 
-    fn store(&self) -> wasmtime::Result<Store<p2::Guest>> {
+    fn store(&self, proxy: &ProxyPre<p2::Guest>) -> wasmtime::Result<Store<p2::Guest>> {
         let common = &*self.common;
         let mut guest = p2::Guest::new(
             &common.spec,
             common.preopens.clone(),
-            common.interrupt.clone(),
+            common.streams.clone(),
             Arc::clone(&common.network),
         );
         guest.limiter = Limiter::sharing(common.memory.clone());
-        let mut store = Store::new(common.proxy.engine(), guest);
+        let mut store = Store::new(proxy.engine(), guest);
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(host_buffer(&common.spec.limits));
         if let Some(fuel) = common.spec.limits.fuel {

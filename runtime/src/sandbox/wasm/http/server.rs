@@ -41,6 +41,8 @@ const SHARE: usize = 2;
 /// A service, ready to be served.
 pub(in super::super) struct Service {
     pub(in super::super) proxy: ProxyPre<p2::Guest>,
+    pub(in super::super) pool: Option<Pool>,
+    pub(in super::super) streams: p2::Streams,
     pub(in super::super) spec: ContainerSpec,
     pub(in super::super) preopens: Vec<(&'static str, Start)>,
     pub(in super::super) network: Arc<Network>,
@@ -50,6 +52,23 @@ pub(in super::super) struct Service {
     pub(in super::super) throttle: Option<Throttle>,
     /// How many descriptors this process may have, from [`open_files`].
     pub(in super::super) open_files: usize,
+}
+
+/// The same program with a pool of memory for some of its instances.
+pub(in super::super) struct Pool {
+    pub(super) proxy: ProxyPre<p2::Guest>,
+    pub(super) places: Arc<Semaphore>,
+}
+
+impl Pool {
+    /// Says how many instances at once there is a place for.
+    pub(in super::super) fn new(proxy: ProxyPre<p2::Guest>, places: u32) -> Self {
+        let places = usize::try_from(places).unwrap_or(usize::MAX);
+        Self {
+            proxy,
+            places: Arc::new(Semaphore::new(places)),
+        }
+    }
 }
 
 /// Allows this process as many descriptors as it may have, and says how many. Before the second wall: it is not allowed behind.
@@ -86,7 +105,10 @@ impl Service {
     pub(in super::super) fn serve(self) -> Result<Outcome, RunError> {
         let listeners = listeners(&self.spec);
         let (close, closing) = watch::channel(false);
-        let ticker = Ticker::start(self.proxy.engine()).map_err(doing("starting a thread"))?;
+        let pool = self.pool.as_ref().map(|pool| pool.proxy.engine());
+        let engines = [Some(self.proxy.engine()), pool];
+        let engines = engines.into_iter().flatten().cloned().collect();
+        let ticker = Ticker::start(engines).map_err(doing("starting a thread"))?;
         if self.spec.drain_on_signals {
             self.drain.hear_signals()?;
         }
@@ -94,6 +116,8 @@ impl Service {
             memory: Account::new(self.spec.limits.memory),
             errors: Output::stderr(&self.spec.stderr, self.interrupt.clone()),
             proxy: self.proxy,
+            pool: self.pool,
+            streams: self.streams,
             spec: self.spec,
             preopens: self.preopens,
             network: self.network,

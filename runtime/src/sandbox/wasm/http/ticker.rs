@@ -1,4 +1,4 @@
-//! The clock by which guests take turns: while requests are answered, the engine's epoch advances every [`SLICE`].
+//! The clock by which guests take turns: while requests are answered, the engines' epochs advance every [`SLICE`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,19 +25,19 @@ pub(super) struct Busy(Arc<State>);
 
 impl Ticker {
     /// Starts the thread.
-    pub(super) fn start(engine: &Engine) -> std::io::Result<Self> {
+    pub(super) fn start(engines: Vec<Engine>) -> std::io::Result<Self> {
         let state = Arc::new(State {
             busy: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
         });
-        let (seen, engine) = (Arc::clone(&state), engine.clone());
+        let seen = Arc::clone(&state);
         let handle = thread::Builder::new().spawn(move || {
             while !seen.ended.load(Ordering::Acquire) {
                 if seen.busy.load(Ordering::Acquire) == 0 {
                     thread::park();
                 } else {
                     thread::sleep(SLICE);
-                    engine.increment_epoch();
+                    engines.iter().for_each(Engine::increment_epoch);
                 }
             }
         })?;

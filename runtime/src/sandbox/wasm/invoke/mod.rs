@@ -94,7 +94,7 @@ impl Job<'_> {
         let guest = p2::Guest::new(
             self.spec,
             preopens,
-            self.interrupt.clone(),
+            p2::Streams::new(self.spec, self.interrupt.as_ref()),
             self.network(component),
         );
         wall()?;

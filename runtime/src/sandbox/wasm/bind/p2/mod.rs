@@ -51,21 +51,39 @@ struct OpenFiles {
     listed: usize,
 }
 
+/// Standard streams. Cheap to clone: to find out what they are takes a system call for each.
+#[derive(Clone)]
+pub(in super::super) struct Streams {
+    stdin: Input,
+    stdout: Output,
+    stderr: Output,
+}
+
+impl Streams {
+    pub(in super::super) fn new(spec: &ContainerSpec, interrupt: Option<&Interrupt>) -> Self {
+        Self {
+            stdin: Input::new(&spec.stdin),
+            stdout: Output::stdout(&spec.stdout, interrupt.cloned()),
+            stderr: Output::stderr(&spec.stderr, interrupt.cloned()),
+        }
+    }
+}
+
 impl Guest {
     /// Collects what the guest gets. Everything that must be opened or seeded is, so that nothing needs the host's files later.
     pub(in super::super) fn new(
         spec: &ContainerSpec,
         preopens: Vec<(&'static str, Start)>,
-        interrupt: Option<Interrupt>,
+        streams: Streams,
         network: Arc<Network>,
     ) -> Self {
         let ctx = WasiCtx::builder()
             .args(&spec.args)
             .envs(&spec.env)
             .initial_cwd(&spec.cwd)
-            .stdin(Input::new(&spec.stdin))
-            .stdout(Output::stdout(&spec.stdout, interrupt.clone()))
-            .stderr(Output::stderr(&spec.stderr, interrupt))
+            .stdin(streams.stdin)
+            .stdout(streams.stdout)
+            .stderr(streams.stderr)
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
