@@ -14,6 +14,7 @@ fail() { printf 'tests: error: %s\n' "$*" >&2; exit 1; }
 . tests/lib/packages.sh
 . tests/lib/applications.sh
 . tests/lib/guests.sh
+. tests/lib/native.sh
 
 command -v cargo >/dev/null || fail "cargo is not in PATH; install Rust 1.95 or newer first"
 
@@ -26,6 +27,8 @@ fetch_applications "$cache/applications"
 CORACLE_TEST_GUESTS=$(build_guests tests/guests "$cache")
 export CORACLE_TEST_GUESTS
 export CORACLE_TEST_APPLICATIONS=$cache/applications
+CORACLE_TEST_NATIVE=$(build_native "$cache")
+export CORACLE_TEST_NATIVE
 
 say "running the tests"
 cargo nextest run --release --workspace --no-fail-fast "$@" </dev/null

@@ -40,6 +40,7 @@ fn config(name: &str, auto_remove: bool) -> ContainerConfig {
         log: coracle_runtime::logs::LogConfig::default(),
         stop_signal: None,
         stop_timeout: None,
+        backend: Default::default(),
         labels: std::collections::BTreeMap::new(),
     }
 }

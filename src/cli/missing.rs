@@ -1,7 +1,7 @@
 //! What Docker's command line has and this one has not yet, so that who asks for it is told.
 
 /// Commands and flags, and what they are for.
-const FEATURES: [(&[&str], &str); 9] = [
+const FEATURES: [(&[&str], &str); 7] = [
     (
         &["diff", "commit"],
         "a container can be run, started, stopped, listed, inspected and removed, and other programs run in it",
@@ -11,24 +11,8 @@ const FEATURES: [(&[&str], &str); 9] = [
         "mount a folder with --volume, or take the files out with `coracle export`",
     ),
     (
-        &["--hostname", "-h"],
-        "a WebAssembly program has no host name",
-    ),
-    (
         &["--dns", "network"],
         "the network is granted with --allow-connect and --publish",
-    ),
-    (
-        &[
-            "-u",
-            "--user",
-            "--privileged",
-            "--cap-add",
-            "--cap-drop",
-            "--security-opt",
-            "--device",
-        ],
-        "a WebAssembly program has no user and no rights but what is granted",
     ),
     (
         &["search"],
@@ -72,7 +56,7 @@ mod tests {
 
     #[test]
     fn dockers_words_are_known() {
-        for word in ["--privileged", "--hostname", "search", "--dns=1.1.1.1"] {
+        for word in ["diff", "--ssh", "search", "--dns=1.1.1.1"] {
             assert!(feature(word).is_some(), "{word}");
         }
         assert!(feature("--nonsense").is_none());

@@ -9,7 +9,7 @@ use coracle_runtime::sandbox::wasm::{LARGEST_PROGRAM, detect};
 use coracle_runtime::vfs::GuestFs;
 
 use super::run::{Found, find_program};
-use super::{Engine, Error, link, spec};
+use super::{Engine, Error, backend, link, spec};
 
 impl Engine {
     /// Packs an image's files and compiles the program that it starts by default, so that its first run is as fast as the next.
@@ -34,6 +34,10 @@ impl Engine {
             }));
         };
         let (env, cwd) = (spec::env(defaults, &[]), spec::cwd(defaults, None));
+        // A Linux program has nothing to compile.
+        if backend::is_linux(&runnable) && !backend::is_wasm(&fs, program, &env, &cwd) {
+            return Ok(None);
+        }
         let compiled = find_program(&fs, program, &env, &cwd)
             .and_then(|mut found| self.compile(&fs, &mut found, &Limits::default()));
         Ok(compiled.err())

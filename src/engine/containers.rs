@@ -63,7 +63,13 @@ impl Engine {
     pub fn remove_container(&self, text: &str, how: RemoveContainer) -> Result<(), Error> {
         match self.containers.find(text) {
             Ok(container) => {
+                if how.force {
+                    // What is frozen does not die. That it does not run is no matter.
+                    drop(self.freeze(&container, false));
+                }
+                let left = self.left_by(&container);
                 self.containers.remove(&container, how.force)?;
+                left.clear();
                 if how.volumes || container.config.auto_remove {
                     self.remove_volumes_of(&container.config)?;
                 }

@@ -21,6 +21,7 @@ use coracle_runtime::spec::ListenError;
 use coracle_runtime::vfs::{Errno, VfsError};
 
 use super::VolumeError;
+use super::backend::BackendError;
 
 /// What is being done when a build context cannot be opened.
 pub(super) const CONTEXT: &str = "opening the build context";
@@ -309,6 +310,23 @@ pub enum Error {
     /// A program that cannot be started.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// What is asked for cannot be had with what runs the program.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The runtime specification of a Linux container cannot be made.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Spec(#[from] super::native::SpecError),
+    /// A Linux container cannot be started or handled.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Native(#[from] coracle_runtime::sandbox::native::NativeError),
+    /// What stands between a Linux container and the host is not all that its policy wants.
+    #[error("{problem}")]
+    Degraded {
+        /// What is missing.
+        problem: String,
+    },
     /// A port of the host cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -341,6 +359,14 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::ProgramNotFound { .. } => Kind::ProgramNotFound,
+            #[cfg(target_os = "linux")]
+            Self::Native(coracle_runtime::sandbox::native::NativeError::Program {
+                missing,
+                ..
+            }) => match missing {
+                true => Kind::ProgramNotFound,
+                false => Kind::ProgramNotRunnable,
+            },
             // The host fails here, and the program may be sound.
             Self::Program {
                 source:
@@ -357,6 +383,7 @@ impl Error {
             ) => Kind::Engine,
             Self::Artifact(_)
             | Self::ProgramNotRunnable { .. }
+            | Self::Backend(BackendError::OtherHost { .. })
             | Self::Program { .. }
             | Self::Link(_)
             | Self::Run(_) => Kind::ProgramNotRunnable,
@@ -439,6 +466,9 @@ impl Error {
             Self::Run(RunError::NoPort { .. }) => "publish one, such as `-p 8080:80`; which port of the container it is called makes no difference".to_owned(),
             Self::Run(RunError::MemoryLimit { .. }) => "give it more with --memory".to_owned(),
             Self::Run(RunError::NotACommand { .. }) => "call one of its functions, such as `coracle run --invoke NAME IMAGE 1 2`".to_owned(),
+            Self::Backend(error) => return error.hint(),
+            #[cfg(target_os = "linux")]
+            Self::Spec(super::native::SpecError::Unmapped { .. }) => "without root's rights a container has one user, its root: run it with `--user 0`, or as root".to_owned(),
             Self::Build(error) => return error.hint(),
             Self::Registry(error) => return error.hint(),
             _ => return None,

@@ -12,6 +12,7 @@ use coracle_packager::layer::{Attributes, NewMember, TarWriter};
 use coracle_runtime::container::Container;
 use coracle_runtime::vfs::{File, FileKind, GuestFs, Node, OpenOptions, Stat};
 
+use super::backend::BackendError;
 use super::replace::Replace;
 use super::{Engine, Error};
 
@@ -47,6 +48,12 @@ impl Engine {
 
     /// Opens what a container sees, to be read.
     fn files_of(&self, container: &Container) -> Result<GuestFs, Error> {
+        if !container.config.backend.is_wasm() {
+            return Err(BackendError::Changes {
+                container: container.config.name.to_string(),
+            }
+            .into());
+        }
         let image = self.open_manifest(&Digest::parse(&container.config.manifest)?)?;
         let open = |path: PathBuf| {
             Dir::open_ambient_dir(&path, ambient_authority()).map_err(|source| Error::File {

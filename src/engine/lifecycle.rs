@@ -182,6 +182,7 @@ impl Engine {
             if paused {
                 // It could not take it.
                 self.signal(container, Signal::CONT)?;
+                self.freeze(container, false)?;
             }
         }
         let gone = self.wait_until_gone(container, patience)? || {
@@ -231,6 +232,8 @@ impl Engine {
             &[("signal", signal.number().to_string())],
         );
         if signal == Signal::KILL {
+            // What is frozen does not die. That it has gone already is what was wanted.
+            drop(self.freeze(container, false));
             // Docker's `kill` returns when it is dead.
             self.wait_until_gone(container, Some(KILL_GRACE))?;
         }
@@ -248,6 +251,7 @@ impl Engine {
                 container: container.config.name.to_string(),
             });
         }
+        self.freeze(container, true)?;
         if !self.signal(container, Signal::STOP)? {
             return Err(not_running(container));
         }
@@ -277,6 +281,7 @@ impl Engine {
         if !self.signal(container, Signal::CONT)? {
             return Err(not_running(container));
         }
+        self.freeze(container, false)?;
         self.signal_execs(container, Signal::CONT)?;
         self.tell(container, "unpause", &[]);
         Ok(())

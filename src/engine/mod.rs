@@ -15,6 +15,7 @@
 mod ahead;
 mod archives;
 mod artifact;
+mod backend;
 mod build;
 mod check;
 mod compile;
@@ -36,6 +37,8 @@ mod lower;
 mod manifest;
 mod monitor;
 mod names;
+#[cfg_attr(not(target_os = "linux"), path = "native/absent.rs")]
+mod native;
 mod network;
 mod policy;
 mod probe;

@@ -16,6 +16,8 @@ pub struct NetworkRequest {
     pub exposed: Vec<Exposed>,
     /// Is each of them given a free port of the host?
     pub publish_all: bool,
+    /// The container whose network it has, if another's.
+    pub join: Option<String>,
 }
 
 /// The network of one container, with its ports open.
@@ -31,6 +33,7 @@ pub(super) fn open(image: &Image, request: NetworkRequest) -> Result<Network, Er
         mut policy,
         mut exposed,
         publish_all,
+        join: _,
     } = request;
     // What an image says and is no port, only this image's user misses.
     let by_image = image

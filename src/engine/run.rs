@@ -15,7 +15,8 @@ use coracle_packager::digest::Digest;
 use coracle_packager::image::{ContainerConfig as ImageDefaults, Image};
 use coracle_packager::layer::Rootfs;
 use coracle_runtime::container::{
-    Container, ContainerConfig, Exit, Id, MountConfig, Name, Owned, RestartPolicy,
+    Backend, Container, ContainerConfig, Exit, Id, MountConfig, Name, Namespace, NativeConfig,
+    Owned, RestartPolicy,
 };
 use coracle_runtime::logs::{LogConfig, LogWriter};
 use coracle_runtime::policy::{Capability, Limits, Observer, Refusal};
@@ -28,12 +29,13 @@ use coracle_runtime::vfs::{
     TmpfsOptions,
 };
 
+use super::backend::check_native;
 use super::error::with_causes;
 use super::health::{self, HealthRequest};
 use super::lower::ImageLower;
 use super::network::{self, NetworkRequest};
 use super::policy::{self, PolicyRequest, Watch};
-use super::{Engine, Error, VolumesFrom, names, now, random, spec};
+use super::{Engine, Error, VolumesFrom, names, native, now, random, spec};
 
 /// What to run, and what is granted to it.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +90,8 @@ pub struct RunContainer {
     pub storage_limit: Option<u64>,
     /// How the grants are meant.
     pub policy: PolicyRequest,
+    /// What only a Linux program has a use for.
+    pub native: NativeConfig,
 }
 
 /// A container that is ready to be created and started.
@@ -96,7 +100,9 @@ pub struct Prepared {
     pub(super) lower: Arc<ImageLower>,
     mounts: Vec<MountSource>,
     listeners: Vec<Listener>,
-    pub(super) program: Found,
+    /// The program, which is WebAssembly; else `native` is there.
+    pub(super) program: Option<Found>,
+    pub(super) native: Option<Box<native::Ready>>,
     farewell: Option<fn(&str) -> String>,
     record: Option<Arc<fs::File>>,
     tell: Option<fn(&Capability)>,
@@ -108,6 +114,17 @@ impl Prepared {
     /// Returns the id of the container that is to run.
     pub fn id(&self) -> &Id {
         &self.config.id
+    }
+
+    /// Returns what a Linux container is started with.
+    #[cfg(target_os = "linux")]
+    pub(super) fn into_native(self) -> Result<(ContainerConfig, native::Ready), Error> {
+        match self.native {
+            Some(ready) => Ok((self.config, *ready)),
+            None => Err(Error::ProgramNotFound {
+                program: self.config.args[0].clone(),
+            }),
+        }
     }
 
     /// Returns the files that the guest begins with.
@@ -142,10 +159,21 @@ impl Engine {
         let options = std::mem::take(&mut request.policy);
         self.choose_volumes(image, &mut request, options.strict)?;
         let mounts = open_mounts(&mut request.mounts, Engine::is_to_come)?;
-        let network = network::open(image, std::mem::take(&mut request.network))?;
+        let wanted = std::mem::take(&mut request.network);
+        let mut native = std::mem::take(&mut request.native);
+        if let Some(container) = &wanted.join {
+            native.network = Namespace::Container(container.clone());
+        }
         let farewell = request.farewell;
         let runnable = self.runnable(image)?;
         let mut config = freeze(&runnable, request, &options)?;
+        config.backend = self.backend(&runnable, &config, native, || {
+            view(&Arc::new(self.open_lower(image)?), &config, &mounts, None)
+        })?;
+        if !config.backend.is_wasm() {
+            check_native(&config, &wanted)?;
+        }
+        let network = network::open(image, wanted)?;
         config.policy.net = network.policy;
         config.ports = network.ports;
         refused(policy::bring_below(&mut config.policy, &options))?;
@@ -180,6 +208,23 @@ impl Engine {
         upper: Option<(Dir, Dir)>,
     ) -> Result<Prepared, Error> {
         let lower = Arc::new(self.open_lower(image)?);
+        #[cfg(target_os = "linux")]
+        if !config.backend.is_wasm() {
+            let view = view(&lower, &config, &mounts, None)?;
+            let ready = native::Ready::new(self, image, &view, upper)?;
+            return Ok(Prepared {
+                config,
+                lower,
+                mounts,
+                listeners,
+                program: None,
+                native: Some(Box::new(ready)),
+                farewell: None,
+                record: None,
+                tell: None,
+                compiled: false,
+            });
+        }
         let view = view(&lower, &config, &mounts, upper)?;
         let env = config
             .env
@@ -194,7 +239,8 @@ impl Engine {
             lower,
             mounts,
             listeners,
-            program,
+            program: Some(program),
+            native: None,
             farewell: None,
             record: None,
             tell: None,
@@ -272,6 +318,10 @@ impl Engine {
         started: &mut dyn FnMut(),
         ended: &mut dyn FnMut(&Exit),
     ) -> Result<Exit, Error> {
+        #[cfg(target_os = "linux")]
+        if prepared.native.is_some() {
+            return self.start_native(prepared, owned, show, started, ended);
+        }
         let output = output(&owned.container, show)?;
         let mut wall = wall_around(&owned.container, &prepared.mounts)?;
         wall.grant_network(&prepared.config.policy.net, &prepared.listeners);
@@ -322,6 +372,10 @@ impl Engine {
         raised: &mut dyn FnMut(),
         ended: &mut dyn FnMut(&Exit),
     ) -> Result<Exit, Error> {
+        #[cfg(target_os = "linux")]
+        if prepared.native.is_some() {
+            return self.exec_native(container, prepared, raised, ended);
+        }
         allow_open_files(&prepared.config.policy.limits)?;
         let mut wall = wall_around(container, &prepared.mounts)?;
         wall.grant_network(&prepared.config.policy.net, &prepared.listeners);
@@ -380,7 +434,7 @@ pub(super) enum Show {
 }
 
 /// Opens the container's log, if it keeps one. What is removed at its end keeps none unless nobody sees it.
-fn output(container: &Container, show: Show) -> Result<Output, Error> {
+pub(super) fn output(container: &Container, show: Show) -> Result<Output, Error> {
     let config = &container.config;
     if show == Show::Terminal {
         let terminal = sys::standard_input().map_err(|source| Error::File {
@@ -425,6 +479,9 @@ fn sandbox(
         program,
         ..
     } = prepared;
+    let program = program.ok_or_else(|| Error::ProgramNotFound {
+        program: config.args[0].clone(),
+    })?;
     let mut builder = GuestFs::builder(lower)
         .upper(upper, work)
         .upper_limit(config.storage_limit)
@@ -573,6 +630,7 @@ fn freeze(
         health,
         policy,
         ports: Vec::new(),
+        backend: Backend::Wasm,
         labels: spec::labels(defaults, &request.labels),
     })
 }
@@ -775,7 +833,7 @@ fn of_signal(signal: i32) -> Exit {
     Exit::because(code, &format!("ended by signal {signal}"))
 }
 
-fn split(pair: &str) -> (String, String) {
+pub(super) fn split(pair: &str) -> (String, String) {
     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
     (name.to_owned(), value.to_owned())
 }

@@ -96,3 +96,8 @@ pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     bytes.truncate(len);
     bytes
 }
+
+/// A Linux root file system as a tar, made by `tests/lib/native.sh`.
+pub(crate) fn native(name: &str) -> PathBuf {
+    prepared("CORACLE_TEST_NATIVE", name)
+}

@@ -225,6 +225,7 @@ fn open_files() {
 #[test]
 fn what_has_no_meaning_is_refused_with_the_reason() {
     let world = World::new();
+    world.guest_image("openall");
     for (flag, reason) in [
         (
             &["--memory-swap", "1g"][..],
@@ -236,11 +237,12 @@ fn what_has_no_meaning_is_refused_with_the_reason() {
         ),
         (&["--cpu-quota", "1000"], "give the quotient, with --cpus"),
         (&["--cpuset-cpus=0"], "a guest has one thread"),
-        (&["--shm-size", "64m"], "neither shared memory"),
-        (&["--ulimit", "core=0"], "a guest leaves no core file"),
+        (&["--shm-size", "64m"], "--shm-size has no meaning"),
+        (&["--ulimit", "core=0"], "--ulimit has no meaning"),
+        (&["--ulimit", "bogus=0"], "there is no limit `bogus`"),
         (&["-m", "1b"], "one page of WebAssembly has 64k"),
     ] {
-        let message = world.refused(&[&["run"], flag, &["image"]].concat());
+        let message = world.refused(&[&["run"], flag, &["openall"]].concat());
         assert!(message.contains(reason), "{message}");
     }
     assert!(!world.root().join("containers").exists());

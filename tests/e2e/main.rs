@@ -43,6 +43,7 @@ mod life;
 mod limits;
 mod linked;
 mod manifest;
+mod native;
 #[path = "../guests/net.rs"]
 mod net_guest;
 mod network;

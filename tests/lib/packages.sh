@@ -29,6 +29,9 @@ cc gcc
 /usr/include/stdlib.h libc6-dev
 python3 python3
 npm npm
+/bin/busybox busybox-static
+debootstrap debootstrap
+newuidmap uidmap
 ruby ruby
 END
     python3 -m pip --version >/dev/null 2>&1 || echo python3-pip

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerError, HealthCheck, RestartPolicy};
+use super::{Backend, ContainerError, HealthCheck, RestartPolicy};
 use crate::policy::Policy;
 use crate::vfs::TmpfsOptions;
 
@@ -238,6 +238,9 @@ pub struct ContainerConfig {
     /// How it is asked whether it is well, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthCheck>,
+    /// What runs its program.
+    #[serde(default, skip_serializing_if = "Backend::is_wasm")]
+    pub backend: Backend,
     /// Labels: the image's, then the user's.
     pub labels: std::collections::BTreeMap<String, String>,
 }

@@ -15,6 +15,7 @@
 //! <root>/names/<name>       the id that has the name
 //! ```
 
+mod backend;
 mod config;
 mod execs;
 mod health;
@@ -26,6 +27,9 @@ mod strays;
 mod sweep;
 mod watched;
 
+pub use backend::{
+    Backend, DeviceConfig, Namespace, NativeConfig, SeccompChoice, Security, Ulimit,
+};
 pub use config::{ContainerConfig, Id, MountConfig, Name, PortConfig, VolumeConfig};
 pub use execs::{ExecLock, RunningExec};
 pub use health::{Checked, Health, HealthCheck, HealthStatus, Probe};

@@ -41,8 +41,8 @@ pub(in super::super) struct Args {
     /// Write the container's ID to a file that does not exist yet
     #[arg(long, value_name = "FILE")]
     cidfile: Option<PathBuf>,
-    /// Accepted for Docker's sake: a WebAssembly program has no children to reap
-    #[arg(long, hide = true)]
+    /// Have what a Linux program leaves behind reaped, and signals passed on; a WebAssembly program has no use for it
+    #[arg(long)]
     init: bool,
 }
 
@@ -64,6 +64,7 @@ pub(in super::super) struct Life {
     pub(in super::super) stop_timeout: Option<i64>,
     pub(in super::super) log: LogConfig,
     pub(in super::super) cidfile: Option<CidFile>,
+    pub(in super::super) init: bool,
 }
 
 impl Args {
@@ -79,6 +80,7 @@ impl Args {
             stop_timeout: self.stop_timeout,
             log: log(self.log_driver, &self.log_opt)?,
             cidfile: self.cidfile.as_deref().map(CidFile::create).transpose()?,
+            init: self.init,
         })
     }
 }

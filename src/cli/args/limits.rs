@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use coracle_runtime::container::Ulimit;
 use coracle_runtime::policy::Limits;
 
 use super::super::error::Failure;
@@ -20,8 +21,8 @@ pub(in super::super) struct LimitArgs {
     /// Most processes and threads; a WebAssembly program has one
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     pids_limit: Option<String>,
-    /// Most files open at once, as nofile=COUNT [default: 4096]
-    #[arg(long = "ulimit", value_name = "nofile=COUNT")]
+    /// Most files open at once, as nofile=COUNT [default: 4096]; for a Linux program any of the kernel's limits
+    #[arg(long = "ulimit", value_name = "NAME=SOFT[:HARD]")]
     ulimits: Vec<String>,
     /// End the program after this time, such as 30s, with code 124
     #[arg(long, value_name = "TIME")]
@@ -55,10 +56,17 @@ impl LimitArgs {
             limits.processes = processes(text)?;
         }
         for text in &self.ulimits {
-            limits.open_files = open_files(text)?;
+            if let Some(files) = open_files(text)? {
+                limits.open_files = files;
+            }
         }
         limits.fuel = self.fuel.as_deref().map(fuel).transpose()?;
         Ok(limits)
+    }
+
+    /// Returns what `--ulimit` means for a Linux program.
+    pub(in super::super) fn ulimits(&self) -> Result<Vec<Ulimit>, Failure> {
+        self.ulimits.iter().map(|text| ulimit(text)).collect()
     }
 }
 
@@ -136,15 +144,16 @@ fn fuel(text: &str) -> Result<u64, Failure> {
     })
 }
 
-/// Reads `nofile=SOFT[:HARD]`. A guest has no call that raises the soft limit, so that only this one counts.
-fn open_files(text: &str) -> Result<u32, Failure> {
+/// Reads `nofile=SOFT[:HARD]`; `None` for another limit of Linux'. A guest has no call that raises the soft limit, so that only
+/// this one counts.
+fn open_files(text: &str) -> Result<Option<u32>, Failure> {
     let wrong = |problem: String| Failure::usage(format!("parsing --ulimit {text:?}: {problem}"));
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
-    if let Some((_, reason)) = OTHER_ULIMITS.iter().find(|(known, _)| *known == name) {
-        return Err(wrong(format!("`{name}` has no meaning here: {reason}")));
+    if OTHER_ULIMITS.contains(&name) {
+        return Ok(None);
     }
     if name != "nofile" {
-        return Err(wrong(format!("there is no limit `{name}`, only nofile")));
+        return Err(wrong(format!("there is no limit `{name}`")));
     }
     let range = Limits::LEAST_OPEN_FILES..=Limits::MOST_OPEN_FILES;
     let count = |text: &str| {
@@ -166,30 +175,55 @@ fn open_files(text: &str) -> Result<u32, Failure> {
             "the first number may not be above the second".to_owned(),
         ));
     }
-    Ok(soft)
+    Ok(Some(soft))
 }
 
-/// Linux' other limits, and why a guest has none of them.
-const OTHER_ULIMITS: [(&str, &str); 15] = [
-    ("as", "use --memory"),
-    ("core", "a guest leaves no core file"),
-    ("cpu", "use --timeout or --fuel"),
-    ("data", "use --memory"),
-    ("fsize", "files are limited together, not one by one"),
-    ("locks", "a guest has no file locks"),
-    ("memlock", "a guest cannot lock memory"),
-    ("msgqueue", "a guest has no message queues"),
-    ("nice", "a guest cannot change its priority"),
-    ("nproc", "a guest makes no processes"),
-    ("rss", "use --memory"),
-    ("rtprio", "a guest cannot change its priority"),
-    ("rttime", "a guest cannot change its priority"),
-    ("sigpending", "a guest has no signals"),
-    ("stack", "a guest's stack has 8 MiB"),
+/// Reads `NAME=SOFT[:HARD]`, where -1 is no limit.
+fn ulimit(text: &str) -> Result<Ulimit, Failure> {
+    let wrong = |problem: &str| Failure::usage(format!("parsing --ulimit {text:?}: {problem}"));
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| wrong("NAME=SOFT[:HARD] is needed"))?;
+    let count = |text: &str| match text {
+        "-1" | "unlimited" => Ok(None),
+        text => text
+            .parse::<u64>()
+            .map(Some)
+            .map_err(|_| wrong("a number is needed, or -1 for no limit")),
+    };
+    let (soft, hard) = value.split_once(':').unwrap_or((value, value));
+    let (soft, hard) = (count(soft)?, count(hard)?);
+    if soft.unwrap_or(u64::MAX) > hard.unwrap_or(u64::MAX) {
+        return Err(wrong("the first number may not be above the second"));
+    }
+    Ok(Ulimit {
+        name: name.to_owned(),
+        soft,
+        hard,
+    })
+}
+
+/// Linux' other limits, which only a Linux program is held to.
+const OTHER_ULIMITS: [&str; 15] = [
+    "as",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 /// Docker's other limits, and why they are refused. They stay unknown flags: help lists what there is.
-const OTHER_FLAGS: [(&[&str], &str); 6] = [
+const OTHER_FLAGS: [(&[&str], &str); 5] = [
     (
         &[
             "--memory-swap",
@@ -229,10 +263,6 @@ const OTHER_FLAGS: [(&[&str], &str); 6] = [
             "--io-maxiops",
         ],
         "the speed of files is not limited",
-    ),
-    (
-        &["--shm-size", "--sysctl"],
-        "a guest has neither shared memory nor a kernel of its own to set",
     ),
 ];
 
@@ -297,6 +327,32 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_linux_programs() {
+        let read = |text: &str| {
+            ulimit(text).map_err(|failure| match failure {
+                Failure::Usage { message, .. } => message,
+                other => panic!("{other:?}"),
+            })
+        };
+        let limit = |soft, hard| Ulimit {
+            name: "nproc".to_owned(),
+            soft,
+            hard,
+        };
+        assert_eq!(read("nproc=5"), Ok(limit(Some(5), Some(5))));
+        assert_eq!(read("nproc=5:-1"), Ok(limit(Some(5), None)));
+        assert_eq!(read("nproc=unlimited"), Ok(limit(None, None)));
+        for (text, message) in [
+            ("nproc", "NAME=SOFT[:HARD] is needed"),
+            ("nproc=x", "a number is needed"),
+            ("nproc=-1:5", "may not be above"),
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_held_is_refused() {
         for (typed, message) in [
             (&["--memory", "1k"][..], "--memory 1k is too little"),
@@ -318,10 +374,6 @@ mod tests {
             (&["--ulimit", "nofile=-1"], "a number from 6"),
             (&["--ulimit", "nofile=20:10"], "may not be above"),
             (&["--ulimit", "nofile"], "a number from 6"),
-            (
-                &["--ulimit", "core=0"],
-                "`core` has no meaning here: a guest leaves no core file",
-            ),
             (&["--ulimit", "bogus=1"], "there is no limit `bogus`"),
         ] {
             let error = resolve(typed).expect_err("refused");

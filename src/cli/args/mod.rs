@@ -8,6 +8,7 @@ pub(super) mod life;
 pub(super) mod limits;
 pub(super) mod mount;
 mod mount_list;
+pub(super) mod native;
 pub(super) mod network;
 pub(super) mod policy;
 pub(super) mod prune;

@@ -6,6 +6,9 @@ use super::super::error::Failure;
 use super::super::ui;
 use crate::engine::NetworkRequest;
 
+/// Begins the name of a network that is another container's.
+const CONTAINER: &str = "container:";
+
 /// What was typed.
 #[derive(clap::Args)]
 pub(in super::super) struct Flags {
@@ -25,7 +28,8 @@ pub(in super::super) struct Flags {
     /// Say that the guest listens on this port
     #[arg(long, value_name = "PORT[/PROTOCOL]")]
     expose: Vec<String>,
-    /// Give the guest no network (none), what the flags grant, or all that this machine has (host)
+    /// Give the guest no network (none), what the flags grant, all that this machine has (host), or that of another Linux
+    /// container (container:NAME)
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     network: Option<String>,
     /// Give a name an address; the address host-gateway is this machine
@@ -47,6 +51,7 @@ pub(in super::super) fn parse(flags: &Flags) -> Result<NetworkRequest, Failure> 
     };
     let exposed = each(&flags.expose)?;
     let grants = !(policy.connect.is_empty() && policy.dns.is_empty() && policy.publish.is_empty());
+    let mut join = None;
     match flags.network.as_deref() {
         None => policy.settle(),
         Some("none") if grants || flags.publish_all => {
@@ -63,6 +68,14 @@ pub(in super::super) fn parse(flags: &Flags) -> Result<NetworkRequest, Failure> 
             }
             policy.mode = Mode::Host;
         }
+        Some(name) if name.len() > CONTAINER.len() && name.starts_with(CONTAINER) => {
+            if grants || flags.publish_all {
+                return Err(Failure::usage(
+                    "conflicting options: ports are published by the container whose network it is",
+                ));
+            }
+            join = Some(name[CONTAINER.len()..].to_owned());
+        }
         Some(name) => {
             return Err(Failure::usage(format!("network {name}: named networks do not exist yet"))
                 .with_hint("grant what the guest needs with --allow-connect and --publish, or use --network host"));
@@ -72,6 +85,7 @@ pub(in super::super) fn parse(flags: &Flags) -> Result<NetworkRequest, Failure> 
         publish_all: flags.publish_all && policy.mode != Mode::Host,
         policy,
         exposed,
+        join,
     })
 }
 
@@ -121,6 +135,8 @@ mod tests {
         assert_eq!(mode("--net host --allow-connect a:1"), Mode::Host);
         let request =
             typed("-p 8080:80 -p 53/udp -P --expose 90 --allow-connect a:1").expect("valid");
+        let joined = typed("--network container:db").expect("valid");
+        assert_eq!(joined.join.as_deref(), Some("db"));
         assert_eq!(request.policy.publish.len(), 2);
         assert!(request.publish_all && request.exposed.len() == 1);
         let host = typed("--network host -p 80 -P").expect("valid");
@@ -137,6 +153,14 @@ mod tests {
             (
                 "--network none -p 80",
                 "--network none contradicts the other flags, which grant some of it",
+            ),
+            (
+                "--network container:db -p 80",
+                "conflicting options: ports are published by the container whose network it is",
+            ),
+            (
+                "--network container:",
+                "network container:: named networks do not exist yet",
             ),
             ("-p x", "invalid containerPort: x"),
             (

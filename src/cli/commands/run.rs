@@ -10,7 +10,7 @@ use coracle_packager::reference::Reference;
 use coracle_runtime::console::DetachKeys;
 use coracle_runtime::container::RestartPolicy;
 
-use super::super::args::{env, labels, life, limits, network, policy, storage};
+use super::super::args::{env, labels, life, limits, native, network, policy, storage};
 use super::super::error::Failure;
 use super::super::{Exit, explanation, request, ui};
 use super::{monitor, printing, start};
@@ -74,6 +74,8 @@ pub(in super::super) struct Args {
     env_file: Vec<PathBuf>,
     #[command(flatten)]
     life: life::Args,
+    #[command(flatten)]
+    native: native::Flags,
     /// An image's name, or a folder such as ./app; and arguments for the program, instead of the image's
     #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "ARG"])]
     command: Vec<String>,
@@ -193,6 +195,9 @@ pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<ControlFlow<Exit
             "conflicting options: cannot specify both --restart and --rm",
         ));
     }
+    let mut native = args.native.resolve()?;
+    native.ulimits = args.limits.ulimits()?;
+    native.init = life.init;
     let granted = args.policy.read()?;
     let found = find(engine, image, platform.as_ref(), args.quiet, args.pull)?;
     let mut container = RunContainer {
@@ -221,6 +226,7 @@ pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<ControlFlow<Exit
         farewell: Some(ui::error_line),
         storage_limit,
         policy: PolicyRequest::default(),
+        native,
     };
     args.policy.apply(granted, &mut container)?;
     request::consider(

@@ -56,27 +56,42 @@ impl Engine {
             Ok(())
         })?;
         let policy = &prepared.config.policy;
-        let sha256 = prepared.program.sha256.unwrap_or_default();
+        let requested_by_image = request(image);
+        let platform = format!("{}/{}", image.config.os, image.config.architecture);
+        let Some(found) = &prepared.program else {
+            return Ok(Explanation {
+                image: prepared.config.image.clone(),
+                manifest: prepared.config.manifest.clone(),
+                platform,
+                backend: "Linux program, in namespaces of its own".to_owned(),
+                program: prepared.config.args[0].clone(),
+                grants: granted(policy, &refusals),
+                requests: requested(policy, &requested_by_image.request),
+                linked: Vec::new(),
+                imports: Vec::new(),
+                unread_request: requested_by_image.unread.map(|error| error.to_string()),
+            });
+        };
+        let sha256 = found.sha256.unwrap_or_default();
         let wrong = |source| Error::Program {
-            program: prepared.program.path.clone(),
+            program: found.path.clone(),
             source,
         };
         let program = self
             .wasm()?
             .load(&sha256, || Err("it is not compiled"))
             .map_err(wrong)?;
-        let linked = self.links(&prepared.view()?, &prepared.program)?;
-        let requested_by_image = request(image);
+        let linked = self.links(&prepared.view()?, found)?;
         let unknown = program.unknown_imports();
         Ok(Explanation {
             image: prepared.config.image.clone(),
             manifest: prepared.config.manifest.clone(),
-            platform: format!("{}/{}", image.config.os, image.config.architecture),
+            platform,
             backend: match program.kind() {
                 WasmKind::Module => "WebAssembly module, in this process".to_owned(),
                 WasmKind::Component => "WebAssembly component, in this process".to_owned(),
             },
-            program: prepared.program.path.clone(),
+            program: found.path.clone(),
             grants: granted(policy, &refusals),
             requests: requested(policy, &requested_by_image.request),
             linked,
