@@ -118,6 +118,18 @@ fn whatever_is_killed_nothing_is_half_there() {
             vec![remote[0].clone(), "local:1".to_owned()],
         ),
         (words(&["rmi", "-f", &remote[1]]), vec![remote[1].clone()]),
+        (words(&["image", "prune", "-f"]), vec![]),
+        // With every name: who has one that nothing uses loses it, or keeps it.
+        (
+            words(&["system", "prune", "-a", "-f"]),
+            vec![
+                remote[0].clone(),
+                remote[1].clone(),
+                "local:1".to_owned(),
+                "saved:1".to_owned(),
+                "other:2".to_owned(),
+            ],
+        ),
     ]
     .into_iter()
     .map(|(arguments, touches)| Victim {

@@ -28,6 +28,7 @@ mod component;
 mod containers;
 mod convert;
 mod crash;
+mod dockerd;
 mod events;
 mod example;
 mod files;

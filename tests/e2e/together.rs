@@ -70,6 +70,8 @@ fn pulls_beside_runs_beside_removals() {
                 cleaning.ok(&["tag", "exit7", &name]);
                 // Each removal collects garbage.
                 cleaning.ok(&["rmi", &name]);
+                cleaning.ok(&["image", "prune", "-f"]);
+                cleaning.ok(&["system", "prune", "-f"]);
                 cleaning.ok(&["system", "check"]);
             }
         });

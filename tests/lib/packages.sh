@@ -17,6 +17,7 @@ umoci umoci
 bsdtar libarchive-tools
 podman podman
 buildah buildah
+dockerd docker.io
 htpasswd apache2-utils
 jq jq
 curl curl
@@ -56,7 +57,7 @@ install_packages() {
         fail "needs root once. Run: sudo apt-get install --no-install-recommends $missing"
     fi
     say "installing through apt: $missing"
-    # docker-registry's package starts a service on port 5000, which nobody asked for. Debian's switch against that
+    # the packages of docker-registry and docker.io start services, which nobody asked for. Debian's switch against that
     # is a policy file; one that is there already has been put there for a reason and stays.
     local policy=/usr/sbin/policy-rc.d ours=no
     if [ ! -e $policy ]; then
@@ -76,14 +77,17 @@ install_packages() {
         as_root rm -f $policy
         trap - EXIT
     fi
-    case " $missing " in
-    *" docker-registry "*)
-        # Nor shall it start with the next boot.
-        if command -v systemctl >/dev/null; then
-            as_root systemctl disable docker-registry >/dev/null 2>&1 || true
-        fi
-        ;;
-    esac
+    # Nor shall they start with the next boot.
+    local service
+    for service in docker-registry docker.io; do
+        case " $missing " in
+        *" $service "*)
+            if command -v systemctl >/dev/null; then
+                as_root systemctl disable "${service%.io}" >/dev/null 2>&1 || true
+            fi
+            ;;
+        esac
+    done
     missing=$(needed_packages | sort -u | tr '\n' ' ')
     [ -z "$missing" ] || fail "still missing after the installation: $missing"
 }
