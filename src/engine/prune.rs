@@ -1,6 +1,9 @@
 //! Removes what is not needed.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use coracle_packager::digest::Digest;
 use coracle_packager::store::StoredImage;
@@ -127,7 +130,40 @@ impl Engine {
             .images
             .extend(gone.into_iter().map(RemovedImage::Deleted));
         pruned.bytes = self.collect_garbage_counted()?;
+        pruned.bytes = pruned.bytes.saturating_add(self.prune_compiled()?);
         Ok(pruned)
+    }
+
+    /// Removes what was compiled by other versions, with other settings or for another processor, and returns its bytes. Who
+    /// needs it after all compiles it again.
+    fn prune_compiled(&self) -> Result<u64, Error> {
+        let ours = [self.wasm()?.directory(), self.metered_wasm()?.directory()];
+        let failed = |doing, path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::File {
+                doing,
+                path,
+                source,
+            }
+        };
+        let root = self.compiled();
+        let entries = match fs::read_dir(&root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+            entries => entries.map_err(failed("listing", &root))?,
+        };
+        let mut bytes = 0_u64;
+        for entry in entries {
+            let path = entry.map_err(failed("listing", &root))?.path();
+            if ours.contains(&path.as_path()) || !is_code_folder(&path) {
+                continue;
+            }
+            bytes = bytes.saturating_add(bytes_in(&path));
+            match fs::remove_dir_all(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed.map_err(failed("removing", &path))?,
+            }
+        }
+        Ok(bytes)
     }
 
     fn admits(&self, image: &StoredImage, filter: &PruneFilter) -> bool {
@@ -140,4 +176,11 @@ impl Engine {
         let labels = labels.map(|image| image.config.config.labels);
         filter.admits(created, &labels.unwrap_or_default())
     }
+}
+
+/// Is it a folder of compiled code, by its name? Whatever else somebody keeps there stays.
+fn is_code_folder(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        && path.is_dir()
 }

@@ -1,5 +1,7 @@
 //! `image`, `history`, `system df` and the prunes.
 
+use std::fs;
+
 use serde_json::Value;
 
 use crate::layout;
@@ -162,4 +164,31 @@ fn the_disk_is_measured_and_cleared() {
         assert_eq!(row["TotalCount"], "0", "{row}");
         assert_eq!(row["Size"], "0B", "{row}");
     }
+}
+
+#[test]
+fn code_that_another_version_compiled_goes_with_a_prune() {
+    let world = World::new();
+    world.guest_image("exit7");
+    let compiled = world.root().join("compiled");
+    let folders = || {
+        let entries = fs::read_dir(&compiled).expect("compiled code");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<String> = names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let before = folders();
+    fs::create_dir(compiled.join("0123456789abcdef")).expect("another version's folder");
+    fs::write(compiled.join("0123456789abcdef/a.cwasm"), [0; 3000]).expect("its code");
+    fs::create_dir(compiled.join("somebody's")).expect("somebody's folder");
+    let freed = world.ok(&["system", "prune", "-f"]);
+    assert!(freed.contains("3"), "{freed}");
+    fs::remove_dir(compiled.join("somebody's")).expect("it is left alone");
+    assert_eq!(folders(), before);
+    world
+        .run(&["run", "--rm", "exit7"])
+        .expect_code(7, &["run"]);
 }

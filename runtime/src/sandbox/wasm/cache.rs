@@ -51,6 +51,11 @@ impl Cache {
         }
     }
 
+    /// Returns the directory, which need not exist yet.
+    pub(super) fn directory(&self) -> &Path {
+        &self.dir
+    }
+
     fn path(&self, sha256: &[u8; 32]) -> PathBuf {
         self.dir.join(format!("{}.cwasm", hex(sha256)))
     }

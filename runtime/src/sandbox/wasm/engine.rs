@@ -81,6 +81,11 @@ impl WasmEngine {
         &self.engine
     }
 
+    /// Returns the directory of the compiled code that fits this engine, which need not exist yet.
+    pub fn directory(&self) -> &Path {
+        self.cache.directory()
+    }
+
     /// Returns the handle that ends this engine's guests. To be asked for before [`run`](super::run()).
     ///
     /// # Errors
