@@ -59,6 +59,10 @@ impl RegistryError {
                 )),
                 Action::Login => Some(format!("check that \"{registry}\" is a registry")),
             },
+            Cause::Elsewhere { .. } => Some(
+                "only images for Windows have such layers; choose an entry for another platform with --platform"
+                    .to_owned(),
+            ),
             Cause::Lookup { .. } => Some("check the name, and the network".to_owned()),
             Cause::Connect { .. } => Some(format!(
                 "check the name and port of \"{registry}\"; without TLS only a registry on this machine is spoken to, unless --tls-verify=false is given"
@@ -295,6 +299,14 @@ pub enum Cause {
     /// The credential cannot be used.
     #[error("a credential is needed")]
     Credential(#[source] CredentialError),
+    /// A layer that may not be distributed is not in the registry. Nobody is led to an address by an image.
+    #[error(
+        "the registry does not have it: the layer may not be distributed, and is offered at \"{url}\""
+    )]
+    Elsewhere {
+        /// The first address that its descriptor names.
+        url: String,
+    },
     /// There is no such repository, tag, manifest or blob, or nobody may know of it.
     #[error("not found in the registry")]
     NotFound,

@@ -17,6 +17,7 @@ use crate::image::{
     self, Descriptor, Document, Image, ImageError, ImageManifest, Limits, Shape, has_image_config,
     select,
 };
+use crate::media_type::{Distribution, Kind};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::store::{Lease, Store, StoreError};
@@ -354,11 +355,12 @@ impl Pull<'_> {
             check_limit("the layer", layer.size(), LAYER_LIMIT)
                 .map_err(|cause| self.from.fail(Step::Blob(digest.clone()), cause))?;
             if seen.insert(digest.clone()) {
-                layers.push(Wanted {
+                let wanted = Wanted {
                     digest,
                     size: layer.size(),
                     kind: BlobKind::Layer,
-                });
+                };
+                layers.push((wanted, elsewhere(layer)));
             }
         }
         let Self {
@@ -368,8 +370,14 @@ impl Pull<'_> {
             progress,
         } = *self;
         futures_util::stream::iter(layers)
-            .map(|wanted| async move {
-                download::fetch(from, store, writers, &wanted, progress).await
+            .map(|(wanted, elsewhere)| async move {
+                let fetched = download::fetch(from, store, writers, &wanted, progress).await;
+                fetched.map_err(|error| match (&*error.cause, elsewhere) {
+                    (Cause::NotFound, Some(url)) => {
+                        from.fail(Step::Blob(wanted.digest), Cause::Elsewhere { url })
+                    }
+                    _ => error,
+                })
             })
             .boxed()
             .buffer_unordered(PARALLEL)
@@ -411,6 +419,15 @@ impl Pull<'_> {
         });
         Ok(())
     }
+}
+
+/// Returns where a layer that may not be distributed is offered. Many registries have it all the same.
+fn elsewhere(layer: &Descriptor) -> Option<String> {
+    let kind = Kind::of(layer.media_type().as_ref());
+    let restricted = matches!(kind, Kind::TarLayer(_, Distribution::Restricted));
+    let url = layer.urls().iter().flatten().next();
+    url.filter(|_| restricted)
+        .map(|url| super::redact::foreign(url))
 }
 
 fn check_limit(what: &'static str, got: u64, limit: u64) -> Result<(), Cause> {

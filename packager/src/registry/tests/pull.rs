@@ -287,3 +287,48 @@ async fn blobs_behind_a_redirect_are_fetched_without_the_credential() {
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].authorization, None);
 }
+
+#[tokio::test]
+async fn a_layer_that_may_not_be_distributed_comes_from_the_registry_or_not_at_all() {
+    let registry = FakeRegistry::start(Access::Open);
+    let trap = FakeRegistry::start(Access::Open);
+    for foreign in [
+        crate::media_type::OCI_FOREIGN_LAYER_GZIP,
+        crate::media_type::DOCKER_FOREIGN_LAYER_GZIP,
+    ] {
+        let mut sample = Sample::new("linux", "amd64", &[1000, 2000]);
+        let url = format!("http://{}/layer", trap.host());
+        let mut manifest: serde_json::Value =
+            serde_json::from_slice(&sample.manifest).expect("JSON");
+        manifest["layers"][0]["mediaType"] = json!(foreign);
+        manifest["layers"][0]["urls"] = json!([url]);
+        sample.manifest = manifest.to_string().into_bytes();
+        let home = Home::new();
+        let name = reference(&registry, ":1");
+        sample.put(&registry, "1");
+        pull(&client(), &home, &name).await.expect("pull");
+        assert!(home.has(&sample.layer()));
+
+        // Without the first layer.
+        let registry = FakeRegistry::start(Access::Open);
+        for blob in [&sample.layers[1], &sample.config] {
+            registry.put_blob(REPOSITORY, blob);
+        }
+        registry.put_manifest(
+            REPOSITORY,
+            "1",
+            crate::media_type::OCI_MANIFEST,
+            &sample.manifest,
+        );
+        let error = pull(&client(), &Home::new(), &reference(&registry, ":1"))
+            .await
+            .expect_err("not there");
+        assert!(matches!(*error.cause, Cause::Elsewhere { .. }), "{error:?}");
+        assert!(error.cause.to_string().contains(&url), "{error:?}");
+        assert!(error.hint().is_some());
+    }
+    assert!(
+        trap.requests().is_empty(),
+        "an image does not say who is asked"
+    );
+}
