@@ -66,7 +66,13 @@ async fn an_index_is_chosen_from_and_kept() {
     );
     wasm.put(&registry, "wasm");
     let native_digest = native.put(&registry, "native");
-    let index = index_of(&[("linux", "amd64", &native), ("wasi", "wasm", &wasm)]);
+    // As BuildKit adds it: never chosen, nor fetched.
+    let attestation = Sample::new("unknown", "unknown", &[50]);
+    let index = index_of(&[
+        ("unknown", "unknown", &attestation),
+        ("linux", "amd64", &native),
+        ("wasi", "wasm", &wasm),
+    ]);
     let digest = registry.put_manifest(REPOSITORY, "latest", OCI_INDEX, &index);
     let (client, home) = (client(), Home::new());
 
@@ -240,8 +246,15 @@ async fn what_is_no_program_is_refused_before_its_layers() {
         WASM,
         vec![noise(10, 3)],
     );
+    let encrypted = Sample::of(
+        crate::media_type::OCI_CONFIG,
+        &json!({"architecture": "wasm", "os": "wasi", "rootfs": {"type": "layers", "diff_ids": []}}),
+        "application/vnd.oci.image.layer.v1.tar+gzip+encrypted",
+        vec![noise(10, 4)],
+    );
     for (tag, sample, word) in [
         ("chart", &chart, "helm"),
+        ("encrypted", &encrypted, "encrypted"),
         ("package", &package, "a WIT package or a library"),
     ] {
         sample.put(&registry, tag);
