@@ -89,6 +89,11 @@ impl Engine {
             Some(form) => form,
             None => self.form_of(&found)?,
         };
+        if request.compression.is_some()
+            && matches!(form, ImageForm::Artifact | ImageForm::ComponentLayer)
+        {
+            return Err(Error::NothingToCompress { form: form.name() });
+        }
         let mut losses = Losses::default();
         let made = self.in_form(&found, form, request, &mut losses)?;
         let losses = accepted(&request.source, form, losses, request.force)?;

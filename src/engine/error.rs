@@ -268,6 +268,12 @@ pub enum Error {
     /// An image that could not be converted.
     #[error(transparent)]
     Convert(#[from] ConvertError),
+    /// Layers of files that are to be compressed, of an image that has none.
+    #[error("{form} has no layers of files to compress")]
+    NothingToCompress {
+        /// The form.
+        form: &'static str,
+    },
     /// A form of image that cannot say what the image says.
     #[error("converting {image} to {form} would lose: {}", losses.join("; "))]
     Lossy {
@@ -458,6 +464,7 @@ impl Error {
             Self::Store(StoreError::DamagedIndex { .. }) => "no image is lost; get the names back with `coracle system check --repair`".to_owned(),
             Self::Store(StoreError::Layout { .. }) => "if nothing but Coracle writes there, have it made again with `coracle system check --repair`".to_owned(),
             Self::ListExists { name } => format!("add to it with --amend, or remove it with `coracle rmi {name}`"),
+            Self::NothingToCompress { .. } => "leave out --compression, or say --to image".to_owned(),
             Self::Lossy { .. } => "if that may go, use `coracle convert --force`".to_owned(),
             Self::NoList { .. } => "make an index with `coracle manifest create`".to_owned(),
             Self::NotInList { name, .. } => format!("see its entries with `coracle manifest inspect {name}`"),

@@ -168,6 +168,8 @@ fn what_would_be_lost_is_named_and_lost_only_by_force() {
         "x",
     ]);
     assert!(message.contains("--compression"), "{message}");
+    let message = world.refused(&["convert", "--compression", "zstd", "small", "x"]);
+    assert!(message.contains("--compression"), "{message}");
     world.build(
         "native",
         "FROM scratch\nCOPY a /\nENTRYPOINT [\"/a\"]\n",

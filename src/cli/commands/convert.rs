@@ -67,13 +67,6 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
         Form::Artifact => ImageForm::Artifact,
         Form::Component => ImageForm::ComponentLayer,
     });
-    if args.compression.is_some()
-        && matches!(form, Some(ImageForm::Artifact | ImageForm::ComponentLayer))
-    {
-        return Err(Failure::usage(
-            "--compression is for layers of files, which a program by itself has not",
-        ));
-    }
     let converted = engine.convert(&ConvertImage {
         source: args.source.clone(),
         target: new_name(&args.target)?,
