@@ -10,8 +10,8 @@ use coracle_packager::registry::{BlobKind, TransferEvent};
 
 use super::Engine;
 
-/// Layers that are packed while others are fetched: more would only take the processor from the transfer.
-const MAX_THREADS: usize = 2;
+/// Layers that are packed while others are fetched, whatever the number of processors: at any time some wait for the disk.
+const THREADS: usize = 4;
 
 impl Engine {
     /// Runs a transfer into the store, and packs each layer when it is there. Returns when both are done.
@@ -63,10 +63,8 @@ impl Engine {
             }
             progress(event);
         };
-        let threads =
-            thread::available_parallelism().map_or(1, |count| count.get().min(MAX_THREADS));
         thread::scope(|scope| {
-            for _ in 0..threads {
+            for _ in 0..THREADS {
                 scope.spawn(pack);
             }
             let result = transfer(&watch);
