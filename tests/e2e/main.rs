@@ -59,6 +59,7 @@ mod shapes;
 mod sign;
 mod stdio;
 mod storage;
+mod storm;
 mod together;
 mod tools;
 mod transfer;
