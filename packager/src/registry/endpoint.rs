@@ -11,7 +11,9 @@ use reqwest::{Body, Method, Response, StatusCode, Url};
 use tokio::sync::OnceCell;
 
 use super::error::Cause;
-use super::transport::{HostCertificates, Peer, Reach, Scheme, Transport, Trust, is_loopback};
+use super::transport::{
+    HostCertificates, LookupError, Peer, Reach, Scheme, Transport, Trust, is_loopback,
+};
 use super::{answer, redact};
 
 /// Time until the head of an answer to a small request comes.
@@ -296,6 +298,14 @@ impl Endpoint {
         if let Some(client) = self.others().get(&key) {
             return Ok(client.clone());
         }
+        // A proxy looks names up by itself: what this machine knows to be inside is not asked of it. What only the proxy knows,
+        // only the proxy can refuse.
+        if self.transport.has_proxy() {
+            let guarded = self.transport.resolver.led_from(from);
+            if let Err(error @ LookupError::Guarded(_)) = guarded.addresses(host).await {
+                return Err(self.misled(url, &error.to_string()));
+            }
+        }
         let mut certificates = self.transport.certificates(&authority)?;
         certificates
             .roots
@@ -341,6 +351,36 @@ impl Endpoint {
         Cause::Protocol {
             registry: self.registry.clone(),
             detail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::transport::Proxies;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_proxy_is_not_sent_inwards_by_a_name() {
+        // Another test of the process may have done it.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let proxies = Proxies {
+            https: Some("http://127.0.0.1:1".to_owned()),
+            ..Proxies::default()
+        };
+        let url = Url::parse("https://localhost/blob").expect("a URL");
+        for (proxies, refused) in [(proxies, true), (Proxies::default(), false)] {
+            let transport = Transport::new("test".to_owned(), Vec::new(), proxies, Vec::new());
+            // On the internet; it is not spoken to.
+            let endpoint = Endpoint::new(Arc::new(transport), "1.1.1.1", "1.1.1.1", Trust::Checked)
+                .expect("no certificates are needed");
+            // Without a proxy the client looks at the address itself, when it has looked up the name.
+            let client = endpoint.client_for(&url).await.map(drop);
+            assert_eq!(
+                matches!(client, Err(Cause::Misled { .. })),
+                refused,
+                "{client:?}"
+            );
         }
     }
 }

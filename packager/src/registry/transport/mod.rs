@@ -112,6 +112,12 @@ impl Transport {
         trust == Trust::Anyone || is_loopback(authority)
     }
 
+    /// May requests go through a proxy?
+    pub(super) fn has_proxy(&self) -> bool {
+        let is_set = |proxy: &Option<String>| proxy.as_deref().is_some_and(|url| !url.is_empty());
+        is_set(&self.proxies.http) || is_set(&self.proxies.https)
+    }
+
     /// Reads what the directories of certificates have for a host.
     pub(super) fn certificates(&self, authority: &str) -> Result<HostCertificates, Cause> {
         HostCertificates::read(&self.certificate_dirs, authority)
