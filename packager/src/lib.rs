@@ -14,6 +14,7 @@
 //! | [`convert`] | images in other forms |
 //! | [`registry`] | pull and push |
 //! | [`sign`] | signatures of images, and keys |
+//! | [`trust`] | which images are trusted: policies |
 
 #![forbid(unsafe_code)]
 
@@ -31,3 +32,4 @@ pub mod reference;
 pub mod registry;
 pub mod sign;
 pub mod store;
+pub mod trust;

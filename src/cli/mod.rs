@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
 
 use self::error::Failure;
 pub use self::exit::Exit;
-use crate::engine::{Engine, dirs};
+use crate::engine::{Engine, TrustFrom, dirs};
 
 /// Containers whose images run unchanged on every system
 #[derive(Parser)]
@@ -43,6 +43,14 @@ struct Global {
     /// ~/.local/share/coracle]
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
+
+    /// Read from this file which images are trusted [default: ~/.config/containers/policy.json, else /etc/containers/policy.json]
+    #[arg(long, global = true, value_name = "FILE")]
+    signature_policy: Option<PathBuf>,
+
+    /// Trust all images, whatever that policy says
+    #[arg(long, global = true, conflicts_with = "signature_policy")]
+    insecure_policy: bool,
 
     /// Tell on standard error what is done and why
     #[arg(short = 'D', long, global = true)]
@@ -227,7 +235,7 @@ impl Cli {
         {
             return commands::system::repair(&data_root(self.global.root)?, args);
         }
-        let engine = open_engine(self.global.root)?;
+        let engine = open_engine(self.global)?;
         match self.command {
             Command::Attach(args) => commands::attach::run(&engine, args),
             Command::Build(args) => commands::build::run(&engine, args),
@@ -283,8 +291,13 @@ impl Cli {
     }
 }
 
-fn open_engine(root: Option<PathBuf>) -> Result<Engine, Failure> {
-    Ok(Engine::open(&data_root(root)?)?)
+fn open_engine(global: Global) -> Result<Engine, Failure> {
+    let trust = match global.signature_policy {
+        _ if global.insecure_policy => TrustFrom::Nowhere,
+        Some(file) => TrustFrom::File(file),
+        None => TrustFrom::FirstOf(registries::trust_policies()),
+    };
+    Ok(Engine::open(&data_root(global.root)?)?.trusting(trust))
 }
 
 fn data_root(root: Option<PathBuf>) -> Result<PathBuf, Failure> {

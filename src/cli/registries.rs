@@ -41,6 +41,11 @@ pub(super) fn auth_file() -> Result<AuthFile, Failure> {
     Ok(AuthFile::new(path))
 }
 
+/// Returns the files that may say which images are trusted; the first there counts.
+pub(super) fn trust_policies() -> Vec<std::path::PathBuf> {
+    Places::of_user().trust
+}
+
 /// Returns the registry that a person means: Docker Hub if none is named; a URL stands for its host.
 pub(super) fn named(server: Option<&str>) -> String {
     let Some(server) = server else {

@@ -49,9 +49,11 @@ impl BaseImages for Bases<'_> {
     ) -> Result<Image, Box<dyn std::error::Error + Send + Sync>> {
         let engine = self.engine;
         if let Some(descriptor) = engine.store.resolve(reference)? {
-            return Ok(engine
+            let image = engine
                 .store
-                .image(&descriptor, Some(platform), &engine.host)?);
+                .image(&descriptor, Some(platform), &engine.host)?;
+            engine.check_named(reference, &descriptor, &image)?;
+            return Ok(image);
         }
         let pulled = engine.pull(
             reference,
@@ -94,6 +96,7 @@ impl Engine {
             built.image = self.open_image(&built.descriptor, None)?;
         }
         let not_runnable = self.make_ready(&built.image)?;
+        self.made_here(&built.descriptor)?;
         for name in &build.request.tags {
             self.store.set_name(name, &built.descriptor, now())?;
         }

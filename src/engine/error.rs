@@ -14,6 +14,7 @@ use coracle_packager::reference::ReferenceError;
 use coracle_packager::registry::{RegistryError, Step};
 use coracle_packager::sign::{Flaw, KeyError};
 use coracle_packager::store::StoreError;
+use coracle_packager::trust::{PolicyError, Refused};
 use coracle_runtime::container::ContainerError;
 use coracle_runtime::sandbox::wasm::link::LinkError;
 use coracle_runtime::sandbox::wasm::{LoadError, RunError};
@@ -284,6 +285,22 @@ pub enum Error {
         /// What would be lost.
         losses: Vec<String>,
     },
+    /// The policy about images cannot be used.
+    #[error("using the trust policy {path}")]
+    TrustPolicy {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<PolicyError>,
+    },
+    /// The policy does not let an image run.
+    #[error("{image} is refused")]
+    Untrusted {
+        /// The image.
+        image: String,
+        /// Why.
+        source: Refused,
+    },
     /// A registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -425,6 +442,8 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoSuchImage { .. } => "list the images here with `coracle images`, or fetch one with `coracle pull`".to_owned(),
+            Self::Untrusted { source, .. } => source.hint().to_owned(),
+            Self::TrustPolicy { .. } => "nothing is run under a policy that cannot be read; docs/signing.md says what is read of it, and --insecure-policy goes on without".to_owned(),
             Self::NotTheSame { name, there, .. } => {
                 let repository = name.rsplit_once(':').map_or(name.as_str(), |(repository, _)| repository);
                 format!("push the image first, or name what you mean by its digest: {repository}@{there}")
@@ -476,7 +495,7 @@ impl Error {
             Self::Backend(error) => return error.hint(),
             #[cfg(target_os = "linux")]
             Self::Spec(super::native::SpecError::Unmapped { .. }) => "without root's rights a container has one user, its root: run it with `--user 0`, or as root".to_owned(),
-            Self::Build(error) => return error.hint(),
+            Self::Build(error) => return error.hint().or_else(|| of_base(error)),
             Self::Registry(error) => return error.hint(),
             _ => return None,
         })
@@ -488,6 +507,18 @@ fn and_more(more: usize) -> String {
         0 => String::new(),
         more => format!("; and {more} more"),
     }
+}
+
+/// Returns the hint of our own error that a build passes on, where a base image could not be had.
+fn of_base(error: &BuildError) -> Option<String> {
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        if let Some(error) = cause.downcast_ref::<Error>() {
+            return error.hint();
+        }
+        next = cause.source();
+    }
+    None
 }
 
 /// Says what is wrong with signatures.

@@ -333,6 +333,7 @@ impl Engine {
             let compiled = self.root.join("compiled");
             let before = bytes_in(&compiled);
             self.keep_artifacts(&needed.artifacts);
+            self.keep_trust(&needed.tops);
             self.wasm()?.keep(&needed.programs)?;
             self.metered_wasm()?.keep(&needed.programs)?;
             bytes = bytes.saturating_add(before.saturating_sub(bytes_in(&compiled)));
@@ -344,6 +345,7 @@ impl Engine {
     fn needed(&self, manifests: &[Digest]) -> Result<Needed, Error> {
         let mut needed = Needed::default();
         for named in self.store.images()? {
+            needed.tops.push(Digest::of(&named.descriptor)?);
             for part in self.store.manifests(&named.descriptor)?.manifests {
                 if let Document::Manifest(_) = self.store.document(&part)? {
                     self.add_needed(&mut needed, self.open_image(&part, None)?)?;
@@ -416,10 +418,18 @@ impl Engine {
     ) -> Result<PulledImage, Error> {
         let _leases = (self.store.lease()?, self.layers.lease()?);
         let before = self.store.resolve(reference)?;
+        let demand = self.demand(reference)?;
         let client = registries.client();
         let runtime = runtime()?;
         let pulled = self.pack_ahead(progress, |progress| {
-            runtime.block_on(client.pull(reference, &self.store, wanted, &self.host, progress))
+            runtime.block_on(client.pull(
+                reference,
+                &self.store,
+                wanted,
+                &self.host,
+                demand.as_ref(),
+                progress,
+            ))
         })?;
         let not_runnable = self.make_ready(&pulled.image)?;
         // A digest says all: with it a tag means nothing, as in Docker.
@@ -429,6 +439,7 @@ impl Engine {
                 .with_digest(digest.clone()),
             None => reference.clone(),
         };
+        self.keep_signatures(&pulled.digest, pulled.attached)?;
         self.store.set_name(&name, &pulled.descriptor, now())?;
         Ok(PulledImage {
             up_to_date: before.is_some_and(|before| before.digest() == pulled.descriptor.digest()),
@@ -479,6 +490,8 @@ struct Needed {
     programs: BTreeSet<[u8; 32]>,
     /// Manifests of artifacts for which something was made.
     artifacts: Vec<Digest>,
+    /// What names stand for.
+    tops: Vec<Digest>,
 }
 
 impl Needed {

@@ -102,6 +102,7 @@ impl Engine {
             (descriptor, image) = self.change(image, request)?;
         }
         let not_runnable = self.make_ready(&image)?;
+        self.made_here(&descriptor)?;
         match &request.name {
             Some(name) => self.store.set_name(name, &descriptor, now())?,
             None => self.store.keep_unnamed(&descriptor, now())?,

@@ -49,6 +49,7 @@ mod run;
 mod sign;
 mod spec;
 mod stats;
+mod trust;
 mod update;
 mod volumes;
 
@@ -86,6 +87,7 @@ pub use registries::Registries;
 pub use run::{Prepared, RunContainer};
 pub use sign::{SignImage, SignedManifest, VerifiedImage, VerifyImage};
 pub use stats::{ContainerUse, ProcessUse};
+pub use trust::TrustFrom;
 pub use volumes::{PruneVolumes, Volume, VolumeError, VolumeName, VolumesFrom};
 
 /// One data directory, and what can be done with it.
@@ -97,6 +99,7 @@ pub struct Engine {
     host: Platform,
     wasm: OnceLock<WasmEngine>,
     metered_wasm: OnceLock<WasmEngine>,
+    trust: TrustFrom,
 }
 
 impl Engine {
@@ -119,6 +122,7 @@ impl Engine {
             host: Platform::host(),
             wasm: OnceLock::new(),
             metered_wasm: OnceLock::new(),
+            trust: TrustFrom::default(),
             root,
         })
     }

@@ -63,4 +63,5 @@ mod storm;
 mod together;
 mod tools;
 mod transfer;
+mod trust;
 mod volumes;

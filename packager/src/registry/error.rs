@@ -10,6 +10,7 @@ use crate::image::select::SelectError;
 use crate::image::{ImageError, Shape};
 use crate::platform::Platform;
 use crate::store::StoreError;
+use crate::trust::Refused;
 
 /// A pull or push that failed: of which image, at which step, and why (the source).
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,7 @@ impl RegistryError {
             Cause::TooManyRequests { .. } => {
                 Some("wait and try again, or log in for a higher limit".to_owned())
             }
+            Cause::Untrusted(refused) => Some(refused.hint().to_owned()),
             Cause::MissingEntry { .. } => Some(
                 "pull the missing platform first, or push one platform of the image".to_owned(),
             ),
@@ -425,6 +427,9 @@ pub enum Cause {
         /// What is wrong with it.
         problem: String,
     },
+    /// The user's policy does not trust it.
+    #[error(transparent)]
+    Untrusted(#[from] Refused),
     /// The local store failed.
     #[error(transparent)]
     Store(Box<StoreError>),

@@ -20,7 +20,9 @@ use crate::image::{
 use crate::media_type::{Distribution, Kind};
 use crate::platform::Platform;
 use crate::reference::Reference;
+use crate::sign::Attached;
 use crate::store::{Lease, Store, StoreError};
+use crate::trust::Demand;
 
 /// Bytes of one layer. Layers with whole language models have some dozens of gigabytes.
 const LAYER_LIMIT: u64 = 256 << 30;
@@ -40,6 +42,8 @@ pub struct Pulled {
     pub digest: Digest,
     /// Was everything in the store before?
     pub up_to_date: bool,
+    /// The signatures by which it was found to be trusted, if that took any: those of `descriptor` and of the image.
+    pub attached: Attached,
     /// Keeps the blobs from garbage collection. Hold it until the image has its name.
     pub lease: Lease,
 }
@@ -47,7 +51,8 @@ pub struct Pulled {
 impl Client {
     /// Pulls an image: the one that is chosen, if the reference names an index.
     ///
-    /// Blobs that the store has are not fetched. The image gets no name: that is the caller's next step.
+    /// Blobs that the store has are not fetched. The image gets no name: that is the caller's next step. What `demand` refuses is
+    /// refused before its config and layers are fetched, from wherever it comes.
     ///
     /// # Errors
     ///
@@ -59,10 +64,16 @@ impl Client {
         store: &Store,
         wanted: Option<&Platform>,
         host: &Platform,
+        demand: Option<&Demand>,
         progress: Progress<'_>,
     ) -> Result<Pulled, RegistryError> {
         let reference = reference.clone().or_latest();
         let fail = |step, cause| failure(Action::Pull, &reference, step, cause);
+        if let Some(demand) = demand {
+            demand
+                .refuse_outright()
+                .map_err(|refused| fail(Step::Prepare, refused.into()))?;
+        }
         let sources = self
             .registries
             .sources(&reference)
@@ -80,7 +91,9 @@ impl Client {
                 "pulling"
             );
             pulled = self
-                .pull_from(&source, &reference, store, &writers, wanted, host, progress)
+                .pull_from(
+                    &source, &reference, store, &writers, wanted, host, demand, progress,
+                )
                 .await;
             match &pulled {
                 // What came from a mirror before it failed stays, and is not fetched again.
@@ -91,12 +104,13 @@ impl Client {
             }
         }
         writers.join().await;
-        let (descriptor, digest, image, up_to_date) = pulled?;
+        let fruit = pulled?;
         Ok(Pulled {
-            descriptor,
-            digest,
-            image,
-            up_to_date,
+            descriptor: fruit.descriptor,
+            digest: fruit.digest,
+            image: fruit.image,
+            up_to_date: fruit.up_to_date,
+            attached: fruit.attached,
             lease,
         })
     }
@@ -113,6 +127,7 @@ impl Client {
         writers: &Writers,
         wanted: Option<&Platform>,
         host: &Platform,
+        demand: Option<&Demand>,
         progress: Progress<'_>,
     ) -> Result<Fruit, RegistryError> {
         let from = Repository::at(self, Action::Pull, reference, source)?;
@@ -120,19 +135,27 @@ impl Client {
             from: &from,
             store,
             writers,
+            demand,
             progress,
         };
         pull.run(wanted, host).await
     }
 }
 
-/// What a pull brings, before it has its lease: descriptor, digest, image, and whether it was here before.
-type Fruit = (Descriptor, Digest, Image, bool);
+/// What a pull brings, before it has its lease.
+struct Fruit {
+    descriptor: Descriptor,
+    digest: Digest,
+    image: Image,
+    up_to_date: bool,
+    attached: Attached,
+}
 
 struct Pull<'a> {
     from: &'a Repository,
     store: &'a Store,
     writers: &'a Writers,
+    demand: Option<&'a Demand>,
     progress: Progress<'a>,
 }
 
@@ -174,6 +197,7 @@ impl Pull<'_> {
             }
         };
         let chain = self.documents(&top, wanted, host).await?;
+        let attached = self.judge(&chain).await?;
         let mut up_to_date = chain.documents.iter().all(|document| !document.fetched);
         let found = self.image(&chain, wanted).await?;
         up_to_date &= !found.fetched;
@@ -184,7 +208,42 @@ impl Pull<'_> {
                 self.keep(document).await?;
             }
         }
-        Ok((chain.top, top, found.image, up_to_date))
+        Ok(Fruit {
+            descriptor: chain.top,
+            digest: top,
+            image: found.image,
+            up_to_date,
+            attached,
+        })
+    }
+
+    /// Finds out whether the image is trusted. An index vouches for the manifests that it names, so a signature of any will do.
+    async fn judge(&self, chain: &Chain) -> Result<Attached, RegistryError> {
+        let mut attached = Attached::default();
+        let Some(demand) = self.demand.filter(|demand| demand.wants_signatures()) else {
+            return Ok(attached);
+        };
+        let manifests: Vec<Digest> = chain
+            .documents
+            .iter()
+            .map(|one| one.digest.clone())
+            .collect();
+        for digest in &manifests {
+            let Attached {
+                signatures,
+                unreadable,
+            } = self.from.signatures(digest).await?;
+            attached.signatures.extend(signatures);
+            attached.unreadable.extend(unreadable);
+        }
+        demand
+            .judge(self.from.reference(), &manifests, &attached)
+            .map_err(|refused| {
+                let digest = chain.documents.first().map(|one| one.digest.clone());
+                let step = digest.map_or(Step::Resolve, Step::Signatures);
+                self.from.fail(step, refused.into())
+            })?;
+        Ok(attached)
     }
 
     /// Reads documents from the top one down to a manifest.
@@ -368,6 +427,7 @@ impl Pull<'_> {
             store,
             writers,
             progress,
+            ..
         } = *self;
         futures_util::stream::iter(layers)
             .map(|(wanted, elsewhere)| async move {

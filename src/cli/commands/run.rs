@@ -309,6 +309,7 @@ fn find(
     match engine.find_image(&name) {
         Ok(found) if pull != Pull::Always => {
             let image = engine.open_image(&found.descriptor, platform)?;
+            engine.check_trust(&name, &found, &image)?;
             Ok(Found {
                 name,
                 image,

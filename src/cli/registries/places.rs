@@ -16,6 +16,8 @@ pub(super) struct Places {
     pub(super) registries_parts: Vec<PathBuf>,
     /// Folders of certificates by host.
     pub(super) certificates: Vec<PathBuf>,
+    /// Policies about images: the first one there counts.
+    pub(super) trust: Vec<PathBuf>,
 }
 
 impl Places {
@@ -70,6 +72,13 @@ impl Places {
                 .registries_parts
                 .extend(of_settings("containers/registries.conf.d"));
         }
+        places.trust.extend(of_settings("containers/policy.json"));
+        // Podman looks here whatever the settings' folder is.
+        let at_home = home
+            .as_ref()
+            .map(|home| home.join(".config/containers/policy.json"));
+        places.trust.extend(at_home);
+        places.trust.push("/etc/containers/policy.json".into());
         places
             .certificates
             .extend(of_settings("containers/certs.d"));

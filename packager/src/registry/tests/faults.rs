@@ -44,6 +44,7 @@ impl Faulty {
                 &self.home.store,
                 None,
                 &Platform::host(),
+                None,
                 &|event| {
                     events.add(event);
                 },
@@ -278,7 +279,7 @@ async fn a_pull_that_is_dropped_leaves_nothing_half_written() {
     tokio::select! {
         biased;
         _ = first => {}
-        result = client.pull(&name, &faulty.home.store, None, &host, &progress) => {
+        result = client.pull(&name, &faulty.home.store, None, &host, None, &progress) => {
             // An endless body can be over before the other branch is looked at.
             result.map(drop).expect_err("an endless body");
         }

@@ -6,6 +6,7 @@ mod hostile;
 mod modes;
 mod pull;
 mod push;
+mod trust;
 
 use std::fs;
 use std::sync::{Arc, Mutex, Once};
@@ -190,7 +191,7 @@ async fn pull(
 ) -> Result<Pulled, RegistryError> {
     let host = Platform::parse("linux/amd64").expect("a platform");
     client
-        .pull(reference, &home.store, None, &host, &|_| {})
+        .pull(reference, &home.store, None, &host, None, &|_| {})
         .await
 }
 
@@ -258,7 +259,7 @@ fn calls_may_move_between_threads() {
     fn must_be_send<T: Send>(_: &T) {}
     let (client, home, host) = (client(), Home::new(), Platform::host());
     let name = Reference::parse("x").expect("a reference");
-    must_be_send(&client.pull(&name, &home.store, None, &host, &|_| {}));
+    must_be_send(&client.pull(&name, &home.store, None, &host, None, &|_| {}));
     let descriptor = crate::image::descriptor(OCI_MANIFEST, &Digest::sha256_of(b""), 0);
     must_be_send(&client.push(&name, &descriptor, &home.store, &|_| {}));
 }

@@ -13,7 +13,9 @@ async fn an_image_arrives_whole() {
     let client = client();
     let name = reference(&registry, ":1");
     let pulled = client
-        .pull(&name, &home.store, None, &host, &|event| events.add(event))
+        .pull(&name, &home.store, None, &host, None, &|event| {
+            events.add(event)
+        })
         .await
         .expect("pull");
     assert_eq!(pulled.digest, digest);
@@ -40,7 +42,9 @@ async fn an_image_arrives_whole() {
     let before = registry.requests().len();
     let again = Events::default();
     let pulled = client
-        .pull(&name, &home.store, None, &host, &|event| again.add(event))
+        .pull(&name, &home.store, None, &host, None, &|event| {
+            again.add(event)
+        })
         .await
         .expect("pull again");
     assert!(pulled.up_to_date);
@@ -95,6 +99,7 @@ async fn an_index_is_chosen_from_and_kept() {
             &home.store,
             Some(&wanted),
             &Platform::host(),
+            None,
             &|_| {},
         )
         .await
@@ -110,6 +115,7 @@ async fn an_index_is_chosen_from_and_kept() {
             &home.store,
             Some(&wanted),
             &Platform::host(),
+            None,
             &|_| {},
         )
         .await
