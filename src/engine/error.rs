@@ -285,6 +285,12 @@ pub enum Error {
         /// What would be lost.
         losses: Vec<String>,
     },
+    /// What was to be fetched as an attachment is an index.
+    #[error("{name} is an index, and has no files")]
+    NotAttached {
+        /// The name.
+        name: String,
+    },
     /// The policy about images cannot be used.
     #[error("using the trust policy {path}")]
     TrustPolicy {

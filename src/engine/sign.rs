@@ -165,7 +165,10 @@ impl VerifyImage<'_> {
     }
 }
 
-async fn resolve(repository: &Repository, reference: &Reference) -> Result<Digest, Error> {
+pub(super) async fn resolve(
+    repository: &Repository,
+    reference: &Reference,
+) -> Result<Digest, Error> {
     if let Some(digest) = reference.digest() {
         let name = ManifestName::Digest(digest.clone());
         // Whatever it says that the digest is: that it is there.

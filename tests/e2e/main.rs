@@ -51,6 +51,7 @@ mod network;
 mod peers;
 mod policy;
 mod prune;
+mod referrers;
 mod repair;
 mod restart;
 mod rootfs;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `repository.rs`, `retry.rs` | one repository: requests with who we are, again where it may help |
 //! | `manifests.rs` | manifests, tags, referrers and small blobs, one request each |
+//! | `referrers.rs` | what is attached to a manifest, also where the registry keeps no list of it |
 //! | `auth/` | from a challenge to a token |
 //! | `endpoint.rs`, `transport/` | one server and where it may lead us; TLS, proxies, names |
 //! | `body.rs`, `answer.rs` | bodies within bounds, and what answers mean |
@@ -39,6 +40,7 @@ mod mount;
 mod pull;
 mod push;
 mod redact;
+mod referrers;
 mod registries;
 mod repository;
 mod retry;
@@ -62,6 +64,7 @@ pub use login::LoggedIn;
 pub use manifests::{ManifestName, RawManifest, StoredManifest};
 pub use pull::Pulled;
 pub use push::Pushed;
+pub use referrers::NewReferrer;
 pub use registries::{RegistriesConf, RegistriesConfError};
 pub use repository::Repository;
 pub use secret::Secret;

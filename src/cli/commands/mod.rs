@@ -28,6 +28,7 @@ mod pruned;
 pub(super) mod ps;
 pub(super) mod pull;
 pub(super) mod push;
+pub(super) mod referrers;
 pub(super) mod rename;
 pub(super) mod rm;
 pub(super) mod rmi;

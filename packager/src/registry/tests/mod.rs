@@ -6,6 +6,7 @@ mod hostile;
 mod modes;
 mod pull;
 mod push;
+mod referrers;
 mod trust;
 
 use std::fs;
