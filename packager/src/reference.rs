@@ -348,9 +348,11 @@ fn is_port(port: &str) -> bool {
 }
 
 fn check_name(name: &str) -> Result<(), ReferenceProblem> {
-    if name.chars().any(char::is_uppercase) {
+    let lower = name.to_lowercase();
+    // What is no name in lower case either is not to be suggested.
+    if lower != name && lower.split('/').all(is_name_part) {
         return Err(ReferenceProblem::UpperCase {
-            lower: shown(&name.to_lowercase()),
+            lower: shown(&lower),
         });
     }
     match name.split('/').find(|part| !is_name_part(part)) {

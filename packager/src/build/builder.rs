@@ -343,7 +343,7 @@ fn put(store: &Store, media_type: &str, bytes: &[u8]) -> Result<Descriptor, Buil
 }
 
 /// OCI's name for the media type of a layer: an OCI manifest must not hold Docker's. `None` if it may not be copied.
-fn oci_layer(descriptor: &Descriptor) -> Option<&'static str> {
+pub(super) fn oci_layer(descriptor: &Descriptor) -> Option<&'static str> {
     match Kind::of(descriptor.media_type().as_ref()) {
         Kind::TarLayer(compression, Distribution::Free) => Some(match compression {
             Compression::None => OCI_LAYER,

@@ -12,6 +12,7 @@
 //! The same inputs give the same digest on every machine: entries are sorted, times are the given date, owners and modes
 //! are uniform unless the Dockerfile states them, and every document is written in one canonical form.
 
+mod append;
 mod builder;
 pub mod containerfile;
 mod context;
@@ -28,6 +29,7 @@ use std::error::Error;
 
 use cap_std::fs::Dir;
 
+pub use append::{AppendError, append};
 pub use context::{ContextError, IgnoreFileError};
 pub use copy::CopyError;
 pub use error::{BaseError, BuildError};

@@ -48,8 +48,8 @@ pub use gc::Collected;
 pub use index::{Node, TreeIndex};
 pub use limits::Limits;
 pub use store::{LayerLease, LayerStore, Rootfs, chain_id};
-pub(crate) use stream::{Head, MemberType, bounded, compression_of, for_each_member};
-pub use stream::{NewMember, StreamError, TarWriter};
+pub use stream::{Head, MemberType, NewMember, StreamError, TarWriter, for_each_member};
+pub(crate) use stream::{bounded, compression_of};
 #[cfg(target_os = "linux")]
 pub use unpack::{Skipped, TreeDamage, TreeForm, Trees, VerifiedTrees};
 pub use verify::{PackedDamage, VerifiedLayers};

@@ -32,11 +32,14 @@ pub enum StreamError {
 
 /// What a member of an archive is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum MemberType {
+pub enum MemberType {
+    /// A regular file.
     File,
+    /// A directory.
     Directory,
     /// One more name of an earlier member.
     HardLink(Vec<u8>),
+    /// A symbolic link, with its target.
     Symlink(Vec<u8>),
     /// A device or pipe.
     Other,
@@ -44,17 +47,24 @@ pub(crate) enum MemberType {
 
 /// What an archive says about a member before its content.
 #[derive(Clone, Debug)]
-pub(crate) struct Head {
+pub struct Head {
     /// As written in the archive, from nobody that can be trusted.
-    pub(crate) path: Vec<u8>,
-    pub(crate) kind: MemberType,
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: MemberType,
     /// Bytes of content.
-    pub(crate) size: u64,
+    pub size: u64,
+    /// Mode, owner and time; without extended attributes.
+    pub attributes: Attributes,
 }
 
 /// Calls `visit` for each member of an archive, plain or compressed with gzip or zstd, with its content. Reads to the end
 /// of the compressed stream, so that one that was cut is noticed. What expands more than a layer may is refused.
-pub(crate) fn for_each_member<E: From<StreamError>>(
+///
+/// # Errors
+///
+/// The archive cannot be read, or what `visit` says.
+pub fn for_each_member<E: From<StreamError>>(
     reader: impl Read,
     visit: &mut dyn FnMut(&Head, &mut dyn Read) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -70,10 +80,18 @@ pub(crate) fn for_each_member<E: From<StreamError>>(
                 MemberType::Other
             }
         };
+        let metadata = &member.metadata;
         let head = Head {
-            path: member.path,
             kind,
             size: member.size,
+            attributes: Attributes {
+                mode: metadata.mode.into(),
+                uid: metadata.uid,
+                gid: metadata.gid,
+                mtime: metadata.mtime_sec,
+                ..Attributes::default()
+            },
+            path: member.path,
         };
         visit(&head, &mut Content(&mut archive))?;
     }

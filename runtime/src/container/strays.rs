@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::record::is_running;
 use super::store::{STATE, failed, read_bounded};
-use super::sweep::{DEAD, FREED, NEW, STALE, is_abandoned, is_older_than};
+use super::sweep::{DEAD, NEW, STALE, is_abandoned, is_older_than};
 use super::{ContainerError, ContainerStore, Id, Name};
 
 impl ContainerStore {
@@ -19,10 +19,7 @@ impl ContainerStore {
     pub fn strays(&self) -> Result<Vec<PathBuf>, ContainerError> {
         let mut strays = Vec::new();
         for path in entries(&self.staging())? {
-            let ends_with = |ending| path.extension().is_some_and(|end| end == ending);
-            // Whoever frees a name may be between two steps.
-            let freed = ends_with(FREED) && is_older_than(&path, STALE);
-            if ends_with(DEAD) || freed || (!ends_with(FREED) && is_abandoned(&path)) {
+            if path.extension().is_some_and(|end| end == DEAD) || is_abandoned(&path) {
                 strays.push(path);
             }
         }
@@ -57,9 +54,6 @@ impl ContainerStore {
                 None => fs::remove_file(path).map_err(failed("removing", path)),
             };
         }
-        if path.extension().is_some_and(|end| end == FREED) {
-            return fs::remove_file(path).map_err(failed("removing", path));
-        }
         if path.extension().is_some_and(|end| end == DEAD) {
             return super::sweep::remove(path).map_err(failed("removing", path));
         }
@@ -69,7 +63,7 @@ impl ContainerStore {
         }
     }
 
-    pub(super) fn leads_anywhere(&self, name: &Path) -> bool {
+    fn leads_anywhere(&self, name: &Path) -> bool {
         let text = read_bounded(name, 256).unwrap_or_default();
         let Ok(id) = String::from_utf8_lossy(&text).parse::<Id>() else {
             return false;

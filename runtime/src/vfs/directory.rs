@@ -6,7 +6,7 @@ use super::errno::{Errno, Result};
 use super::guest_fs::Fs;
 use super::host::HostDir;
 use super::lower::NodeId;
-use super::node::{DirEntry, Node, OpenOptions, SetTimes, Stat};
+use super::node::{Attributes, DirEntry, Node, OpenOptions, SetTimes, Stat};
 use super::place::{Body, Place};
 use super::walk::Follow;
 
@@ -191,6 +191,15 @@ impl Directory {
     pub fn set_times_at(&self, path: &[u8], follow: bool, times: SetTimes) -> Result<()> {
         self.fs
             .set_times_at(&self.handle, path, following(follow), times)
+    }
+
+    /// Sets mode and owner of what is at a path; a link there is neither followed nor changed. In a mount only the mode is set,
+    /// without the rights to run as somebody else: those files are the host's.
+    ///
+    /// # Errors
+    /// As `fchmodat`.
+    pub fn set_attributes_at(&self, path: &[u8], attributes: Attributes) -> Result<()> {
+        self.fs.set_attributes_at(&self.handle, path, attributes)
     }
 
     /// Sets the directory's own times.

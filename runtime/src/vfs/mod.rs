@@ -21,6 +21,8 @@
 //! - **Left out.** Hard links of the image are broken by copy-up, and such a file then has a new number; so has a
 //!   symlink. Devices, pipes and sockets can be seen and removed, not opened, copied up or made.
 
+mod attributes;
+mod changed;
 mod copy_up;
 mod create;
 mod dir_lower;
@@ -52,6 +54,7 @@ mod tmpfs;
 mod upper;
 mod walk;
 
+pub use changed::{ChangedDir, changed};
 pub use dir_lower::DirLower;
 pub use directory::Directory;
 pub use errno::{Errno, Result};
@@ -60,5 +63,7 @@ pub use guest_fs::{GuestFs, GuestFsBuilder, VfsError};
 pub use lower::{Extent, Lower, NodeId, Visit};
 pub use memory_lower::MemoryLower;
 pub use mounts::{Access, MountSource};
-pub use node::{DirEntry, FileKind, Node, OpenOptions, SetTime, SetTimes, Stat, Timestamp};
+pub use node::{
+    Attributes, DirEntry, FileKind, Node, OpenOptions, SetTime, SetTimes, Stat, Timestamp,
+};
 pub use tmpfs::{Tmpfs, TmpfsOptions};

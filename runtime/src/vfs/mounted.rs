@@ -2,13 +2,24 @@
 
 use super::errno::{Errno, Result};
 use super::file::Data;
-use super::host::{HostDir, HostEntry};
+use super::host::{self, HostDir, HostEntry};
 use super::node::{SetTimes, Stat};
 use super::tmpfs::TmpDir;
 
 /// Modes of what a guest makes in a host's directory: it belongs to a host's user, so the process' own umask counts.
 pub(super) const HOST_FILE_MODE: u32 = 0o666;
 const HOST_DIRECTORY_MODE: u32 = 0o777;
+
+/// Bits of a mode that give nobody the rights of somebody else.
+const PLAIN: u32 = 0o1777;
+
+/// Only its owner sets a file's mode: whoever may write to it nevertheless leaves that as it is.
+fn may_be_anothers(result: Result<()>) -> Result<()> {
+    match result {
+        Err(Errno::NotPermitted) => Ok(()),
+        result => result,
+    }
+}
 
 /// A directory in a mount. Each name is one plain component, and no link is followed.
 #[derive(Clone, Debug)]
@@ -106,6 +117,25 @@ impl MountedDir {
 
     pub(super) fn set_times_at(&self, name: &[u8], times: SetTimes) -> Result<()> {
         each!(self, dir => dir.set_times_at(name, times))
+    }
+
+    /// Sets the directory's mode. What is in memory has its own.
+    pub(super) fn set_mode(&self, mode: u32) -> Result<()> {
+        match self {
+            Self::Host(dir) => may_be_anothers(dir.set_mode(mode & PLAIN)),
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Sets the mode of a regular file.
+    pub(super) fn set_mode_at(&self, name: &[u8], mode: u32) -> Result<()> {
+        match self {
+            Self::Host(dir) => {
+                let file = dir.open_file(name, true, false)?;
+                may_be_anothers(host::set_file_mode(&file, mode & PLAIN))
+            }
+            Self::Memory(_) => Ok(()),
+        }
     }
 
     /// Memory has nothing to be synchronised with.

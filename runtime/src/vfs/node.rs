@@ -58,6 +58,17 @@ pub struct Stat {
     pub ctime: Timestamp,
 }
 
+/// What [`Directory::set_attributes_at`] sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Permission bits (`07777`).
+    pub mode: u32,
+    /// The owner's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+}
+
 /// One name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {

@@ -11,8 +11,8 @@ use std::fs::File;
 
 use super::errno::Result;
 use super::host::{self, HostDir};
-use super::node::{FileKind, Stat};
-use super::place::{lower_ino, upper_numbers};
+use super::node::{Attributes, FileKind, Stat};
+use super::place::{is_upper_ino, lower_ino, upper_numbers};
 
 /// Set-user-ID and set-group-ID. A copy in the upper is the guest's to write, so it must not carry them on the host.
 const SET_ID: u32 = 0o6000;
@@ -92,6 +92,39 @@ fn copy_mode(stat: &Stat, recorded: bool) -> u32 {
         _ => (0o600, stat.mode & !(SET_ID | mark)),
     };
     kept | private | if recorded { mark } else { 0 }
+}
+
+/// Gives a file of the upper a mode and an owner. It keeps its number.
+pub(super) fn give_file(file: &File, attributes: Attributes) -> Result<()> {
+    let stat = seen_file(file)?;
+    let given = given(&stat, attributes);
+    let recorded = host::set_attribute(file, given.to_text().as_bytes()).is_ok();
+    host::set_file_mode(file, copy_mode(&with(&stat, attributes), recorded))
+}
+
+/// As [`give_file`], for a directory.
+pub(super) fn give_dir(dir: &HostDir, attributes: Attributes) -> Result<()> {
+    let stat = seen_dir(dir)?;
+    let recorded = dir
+        .set_attribute(given(&stat, attributes).to_text().as_bytes())
+        .is_ok();
+    dir.set_mode(copy_mode(&with(&stat, attributes), recorded))
+}
+
+fn given(stat: &Stat, attributes: Attributes) -> Origin {
+    Origin {
+        ino: if is_upper_ino(stat.ino) { 0 } else { stat.ino },
+        mode: attributes.mode & 0o7777,
+        uid: attributes.uid,
+        gid: attributes.gid,
+    }
+}
+
+fn with(stat: &Stat, attributes: Attributes) -> Stat {
+    Stat {
+        mode: attributes.mode & 0o7777,
+        ..*stat
+    }
 }
 
 /// Is there a record to read?

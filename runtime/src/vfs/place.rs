@@ -137,6 +137,11 @@ pub(super) fn upper_ino(host: u64) -> u64 {
     host | UPPER_INO
 }
 
+/// Is the number one of the upper's own?
+pub(super) fn is_upper_ino(ino: u64) -> bool {
+    ino & UPPER_INO != 0
+}
+
 /// Gives an entry of a mount a device number that is no other's.
 pub(super) fn mount_numbers(stat: Stat) -> Stat {
     Stat {

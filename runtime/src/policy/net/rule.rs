@@ -352,7 +352,7 @@ fn peer(host: &str, bracketed: bool) -> Result<Peer, &'static str> {
                 "a path cannot be granted, and a range of addresses is written as 10.0.0.0/8",
             );
         }
-        let net: IpNet = host.parse().map_err(|_| "the range of addresses is none")?;
+        let net: IpNet = host.parse().map_err(|_| "the range of addresses has a prefix that is too long: up to 32 bits for IPv4, up to 128 for IPv6")?;
         if net.addr() != net.network() {
             return Err("the range of addresses has bits set behind its prefix");
         }
