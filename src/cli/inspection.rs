@@ -16,6 +16,11 @@ use crate::engine::{ContainerSummary, InspectedImage, is_paused};
 pub(super) fn image(inspected: &InspectedImage) -> Value {
     let image = &inspected.image;
     let config = &image.config;
+    let mut defaults = json!(config.config);
+    if let Some(defaults) = defaults.as_object_mut() {
+        // Templates ask for one of them without knowing whether there are any.
+        defaults.entry("Labels").or_insert_with(|| json!({}));
+    }
     let layers: Vec<Value> = image
         .manifest
         .layers()
@@ -34,7 +39,7 @@ pub(super) fn image(inspected: &InspectedImage) -> Value {
         "RepoDigests": inspected.names.iter().map(|name| format!("{}@{}", name.familiar_name(), inspected.descriptor.digest())).collect::<Vec<_>>(),
         "Created": config.created,
         "Author": config.author.clone().unwrap_or_default(),
-        "Config": config.config,
+        "Config": defaults,
         "Architecture": config.architecture,
         "Variant": config.variant,
         "Os": config.os,
@@ -163,7 +168,7 @@ pub(super) fn container(summary: &ContainerSummary, walls: &Value, refused: &[Re
 }
 
 /// Returns Docker's word where there is one.
-fn network_mode(mode: Mode) -> &'static str {
+pub(super) fn network_mode(mode: Mode) -> &'static str {
     match mode {
         Mode::None => "none",
         Mode::Granted => "granted",

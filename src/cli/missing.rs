@@ -1,15 +1,7 @@
 //! What Docker's command line has and this one has not yet, so that who asks for it is told.
 
 /// Commands and flags, and what they are for.
-const FEATURES: [(&[&str], &str); 7] = [
-    (
-        &["diff", "commit"],
-        "a container can be run, started, stopped, listed, inspected and removed, and other programs run in it",
-    ),
-    (
-        &["cp"],
-        "mount a folder with --volume, or take the files out with `coracle export`",
-    ),
+const FEATURES: [(&[&str], &str); 5] = [
     (
         &["--dns", "network"],
         "the network is granted with --allow-connect and --publish",

@@ -6,20 +6,23 @@ mod commands;
 mod error;
 mod exit;
 mod explanation;
+mod filters;
 mod inspection;
+mod listing;
 mod missing;
 mod progress;
 mod prompt;
 mod registries;
 mod request;
 mod sanitize;
+mod template;
 mod ui;
 mod units;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::error::Failure;
 pub use self::exit::Exit;
@@ -77,8 +80,12 @@ enum RunCommand {
 enum Command {
     Attach(commands::attach::Args),
     Build(commands::build::Args),
+    Commit(commands::commit::Args),
+    Completion(commands::completion::Args),
     Convert(commands::convert::Args),
+    Cp(commands::cp::Args),
     Create(Box<commands::create::Args>),
+    Diff(commands::diff::Args),
     Events(commands::events::Args),
     Exec(commands::exec::Args),
     Export(commands::export::Args),
@@ -198,10 +205,13 @@ fn usage(mut error: clap::Error) -> Exit {
     }
     // A closed pipe is the only way this fails, and then nobody reads it.
     drop(error.print());
-    if error.use_stderr() {
-        Exit::Engine
-    } else {
-        Exit::Success
+    match error.kind() {
+        // As in Docker: a group of commands shows what it has, and a word too few is no wrong flag.
+        clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Exit::Success,
+        clap::error::ErrorKind::MissingRequiredArgument
+        | clap::error::ErrorKind::InvalidSubcommand => Exit::Failure,
+        _ if error.use_stderr() => Exit::Engine,
+        _ => Exit::Success,
     }
 }
 
@@ -214,6 +224,7 @@ impl Cli {
         match &self.command {
             Command::GenerateKeyPair(args) => return commands::generate_key_pair::run(args),
             Command::Version(args) => return commands::version::run(args),
+            Command::Completion(args) => return commands::completion::run(Self::command(), args),
             Command::Login(args) => return commands::login::run(args),
             Command::Logout(args) => return commands::logout::run(args),
             #[cfg(target_os = "linux")]
@@ -241,18 +252,29 @@ impl Cli {
             Command::Attach(args) => commands::attach::run(&engine, args),
             Command::Build(args) => commands::build::run(&engine, args),
             Command::Convert(args) => commands::convert::run(&engine, &args),
+            Command::Commit(args) => commands::commit::run(&engine, args),
+            Command::Cp(args) => commands::cp::run(&engine, &args),
+            Command::Diff(args) => commands::diff::run(&engine, &args),
             Command::Create(args) => commands::create::run(&engine, *args),
             Command::Events(args) => commands::events::run(&engine, &args),
             Command::Exec(args) => commands::exec::run(&engine, args),
-            Command::Export(args) => commands::export::run(&engine, &args),
+            Command::Export(args) => {
+                commands::export::run(&engine, &args).map_err(Failure::plainly)
+            }
             Command::GenerateKeyPair(args) => commands::generate_key_pair::run(&args),
-            Command::History(args) => commands::history::run(&engine, &args),
+            Command::History(args) => {
+                commands::history::run(&engine, &args).map_err(Failure::plainly)
+            }
             Command::Image(args) => commands::image::run(&engine, args),
-            Command::Images(args) => commands::images::run(&engine, &args),
-            Command::Import(args) => commands::import::run(&engine, &args),
+            Command::Images(args) => {
+                commands::images::run(&engine, &args).map_err(Failure::plainly)
+            }
+            Command::Import(args) => {
+                commands::import::run(&engine, &args).map_err(Failure::plainly)
+            }
             Command::Info(args) => commands::info::run(&engine, &args),
             Command::Inspect(args) => commands::inspect::run(&engine, &args),
-            Command::Load(args) => commands::load::run(&engine, &args),
+            Command::Load(args) => commands::load::run(&engine, &args).map_err(Failure::plainly),
             Command::Manifest(args) => commands::manifest::run(&engine, &args),
             Command::Kill(args) => commands::stop::kill(&engine, &args),
             Command::Logs(args) => commands::logs::run(&engine, &args),
@@ -262,7 +284,7 @@ impl Cli {
             Command::Pause(args) => commands::stop::pause(&engine, &args),
             Command::Policy(args) => commands::policy::run(&engine, &args),
             Command::Port(args) => commands::port::run(&engine, &args),
-            Command::Ps(args) => commands::ps::run(&engine, &args),
+            Command::Ps(args) => commands::ps::run(&engine, &args).map_err(Failure::plainly),
             Command::Pull(args) => commands::pull::run(&engine, &args),
             Command::Push(args) => commands::push::run(&engine, &args),
             Command::Referrers(args) => commands::referrers::run(&engine, &args),
@@ -271,7 +293,7 @@ impl Cli {
             Command::Rm(args) => commands::rm::run(&engine, &args),
             Command::Rmi(args) => commands::rmi::run(&engine, &args),
             Command::Run(args) => commands::run::run(&engine, *args),
-            Command::Save(args) => commands::save::run(&engine, &args),
+            Command::Save(args) => commands::save::run(&engine, &args).map_err(Failure::plainly),
             Command::Sign(args) => commands::sign::run(&engine, &args),
             Command::Start(args) => commands::start::run(&engine, &args),
             Command::Stats(args) => commands::stats::run(&engine, &args),
@@ -283,7 +305,10 @@ impl Cli {
             Command::Update(args) => commands::update::run(&engine, &args),
             Command::Verify(args) => commands::verify::run(&engine, &args),
             Command::Version(args) => commands::version::run(&args),
-            Command::Volume(args) => commands::volume::run(&engine, &args),
+            Command::Completion(args) => commands::completion::run(Self::command(), &args),
+            Command::Volume(args) => {
+                commands::volume::run(&engine, &args).map_err(Failure::plainly)
+            }
             Command::Wait(args) => commands::wait::run(&engine, &args),
             Command::Login(args) => commands::login::run(&args),
             Command::Logout(args) => commands::logout::run(&args),
@@ -318,7 +343,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
         RunOnly::command().debug_assert();
     }

@@ -43,7 +43,7 @@ fn json(text: Vec<u8>) -> io::Result<()> {
 }
 
 /// Writes what could command a terminal as JSON's escapes, and ends the line. Such a character can only stand in a string.
-fn escape_json(text: &str) -> String {
+pub(super) fn escape_json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + 1);
     for character in text.chars() {
         if character == '\n' || !is_harmful(character) {
@@ -158,6 +158,11 @@ impl Table {
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows
             .push(cells.iter().map(|cell| sanitize(cell)).collect());
+    }
+
+    /// Adds a row of any length.
+    pub(super) fn cells(&mut self, cells: impl Iterator<Item = String>) {
+        self.rows.push(cells.map(|cell| sanitize(&cell)).collect());
     }
 
     /// Prints the table.

@@ -1,7 +1,9 @@
 //! Containers: list, find and remove.
 
+use coracle_packager::digest::Digest;
 use coracle_runtime::container::{Container, ContainerError, State};
 
+use super::disk::bytes_in;
 use super::{Engine, Error};
 
 /// A container, and where it is in its life.
@@ -11,6 +13,15 @@ pub struct ContainerSummary {
     pub container: Container,
     /// Where it is in its life.
     pub state: State,
+}
+
+/// How large a container is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContainerSize {
+    /// Of its own files.
+    pub own: u64,
+    /// Of these and its image, as a registry keeps it.
+    pub with_image: u64,
 }
 
 /// How a container is removed.
@@ -41,6 +52,20 @@ impl Engine {
             }
         }
         Ok((all, listing.damaged.into_iter().map(Error::from).collect()))
+    }
+
+    /// Measures a container's own files, and all that it sees.
+    pub fn container_size(&self, container: &Container) -> ContainerSize {
+        let own = bytes_in(&container.upper_path());
+        // What cannot be read counts nothing.
+        let image = Digest::parse(&container.config.manifest).map_err(Error::from);
+        let image = image
+            .and_then(|digest| self.open_manifest(&digest))
+            .map_or(0, |image| image.transfer_size());
+        ContainerSize {
+            own,
+            with_image: own.saturating_add(image),
+        }
     }
 
     /// Finds one container by its id, its name, or the beginning of its id.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use coracle_packager::archive::ArchiveError;
-use coracle_packager::build::BuildError;
+use coracle_packager::build::{AppendError, BuildError};
 use coracle_packager::convert::ConvertError;
 use coracle_packager::digest::DigestError;
 use coracle_packager::image::select::SelectError;
@@ -21,8 +21,8 @@ use coracle_runtime::sandbox::wasm::{LoadError, RunError};
 use coracle_runtime::spec::ListenError;
 use coracle_runtime::vfs::{Errno, VfsError};
 
-use super::VolumeError;
 use super::backend::BackendError;
+use super::{CopyError, VolumeError};
 
 /// What is being done when a build context cannot be opened.
 pub(super) const CONTEXT: &str = "opening the build context";
@@ -216,7 +216,7 @@ pub enum Error {
         source: Box<ArchiveError>,
     },
     /// An instruction that an import cannot carry out.
-    #[error("the change {text:?} is not one that an import can make")]
+    #[error("the change {text:?} is not one that can be made to an image")]
     Change {
         /// What was given.
         text: String,
@@ -316,6 +316,12 @@ pub enum Error {
     /// A volume.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// Files cannot be copied into a container, or out of it.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// One more layer on an image.
+    #[error(transparent)]
+    Append(#[from] AppendError),
     /// A container on disk.
     #[error(transparent)]
     Container(#[from] ContainerError),

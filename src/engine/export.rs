@@ -3,16 +3,10 @@
 use std::collections::HashMap;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
-use coracle_packager::digest::Digest;
 use coracle_packager::layer::{Attributes, NewMember, TarWriter};
-use coracle_runtime::container::Container;
 use coracle_runtime::vfs::{File, FileKind, GuestFs, Node, OpenOptions, Stat};
 
-use super::backend::BackendError;
 use super::replace::Replace;
 use super::{Engine, Error};
 
@@ -34,7 +28,7 @@ impl Engine {
     /// If there is no such container, its image is gone or damaged, or something cannot be written.
     pub fn export(&self, text: &str, to: ExportTo<'_>) -> Result<Vec<String>, Error> {
         let container = self.find_container(text)?.container;
-        let fs = self.files_of(&container)?;
+        let fs = self.changes_of(&container)?.merged;
         match to {
             ExportTo::Stream(stream) => write(&fs, stream, "standard output"),
             ExportTo::File(path) => {
@@ -44,29 +38,6 @@ impl Engine {
                 Ok(left)
             }
         }
-    }
-
-    /// Opens what a container sees, to be read.
-    fn files_of(&self, container: &Container) -> Result<GuestFs, Error> {
-        if !container.config.backend.is_wasm() {
-            return Err(BackendError::Changes {
-                container: container.config.name.to_string(),
-            }
-            .into());
-        }
-        let image = self.open_manifest(&Digest::parse(&container.config.manifest)?)?;
-        let open = |path: PathBuf| {
-            Dir::open_ambient_dir(&path, ambient_authority()).map_err(|source| Error::File {
-                doing: "opening",
-                path,
-                source,
-            })
-        };
-        let (upper, work) = (open(container.upper_path())?, open(container.work_path())?);
-        let fs = GuestFs::builder(Arc::new(self.open_lower(&image)?))
-            .upper(upper, work)
-            .read_only(true);
-        Ok(fs.build()?)
     }
 }
 
@@ -200,11 +171,7 @@ impl<W: Write> Export<'_, W> {
         }
         // Its size may have changed since it was looked at, and may while it is read.
         let size = file.stat().map_or(stat.size, |stat| stat.size);
-        let mut content = Content {
-            file,
-            offset: 0,
-            size,
-        };
+        let mut content = Content::new(file, size);
         self.tar
             .member(path, attributes, NewMember::File(size, &mut content))
     }
@@ -216,10 +183,20 @@ impl<W: Write> Export<'_, W> {
 }
 
 /// A file with the size that was announced: what became shorter meanwhile ends in zeros.
-struct Content {
+pub(super) struct Content {
     file: File,
     offset: u64,
     size: u64,
+}
+
+impl Content {
+    pub(super) fn new(file: File, size: u64) -> Self {
+        Self {
+            file,
+            offset: 0,
+            size,
+        }
+    }
 }
 
 impl Read for Content {

@@ -78,14 +78,7 @@ impl Engine {
         request: &ImportImage,
     ) -> Result<(Image, Option<Error>), Error> {
         let _leases = (self.store.lease()?, self.layers.lease()?);
-        for change in &request.changes {
-            let word = change.split_whitespace().next().unwrap_or_default();
-            if !CHANGES.contains(&word.to_ascii_uppercase().as_str()) || change.contains('\n') {
-                return Err(Error::Change {
-                    text: change.clone(),
-                });
-            }
-        }
+        check_changes(&request.changes)?;
         let created = jiff::Timestamp::from_second(request.created).unwrap_or_default();
         let new = NewImage {
             platform: request.platform.clone(),
@@ -99,7 +92,8 @@ impl Engine {
         })?;
         self.rootfs(&image)?;
         if !request.changes.is_empty() {
-            (descriptor, image) = self.change(image, request)?;
+            let (changes, platform) = (&request.changes, &request.platform);
+            (descriptor, image) = self.change(image, changes, request.created, platform)?;
         }
         let not_runnable = self.make_ready(&image)?;
         self.made_here(&descriptor)?;
@@ -111,7 +105,13 @@ impl Engine {
     }
 
     /// Carries out the changes as a build on top of the image, whose folder is empty.
-    fn change(&self, image: Image, request: &ImportImage) -> Result<(Descriptor, Image), Error> {
+    pub(super) fn change(
+        &self,
+        image: Image,
+        changes: &[String],
+        created: i64,
+        platform: &Platform,
+    ) -> Result<(Descriptor, Image), Error> {
         let folder = self
             .root
             .join(format!("import-{:016x}", u64::from_ne_bytes(random())));
@@ -127,13 +127,13 @@ impl Engine {
         let built = open_context(&folder).and_then(|context| {
             let build = BuildRequest {
                 context,
-                dockerfile: format!("FROM imported\n{}\n", request.changes.join("\n")),
+                dockerfile: format!("FROM imported\n{}\n", changes.join("\n")),
                 dockerfile_name: "--change".to_owned(),
                 args: Vec::new(),
                 labels: Vec::new(),
                 target: None,
-                source_date: request.created,
-                platform: request.platform.clone(),
+                source_date: created,
+                platform: platform.clone(),
                 tags: Vec::new(),
             };
             let built = build::build(&build, &self.store, &self.layers, &Imported(image), &|_| {});
@@ -142,4 +142,17 @@ impl Engine {
         fs::remove_dir(&folder).map_err(failed("removing"))?;
         built.map(|built| (built.descriptor, built.image))
     }
+}
+
+/// Refuses what is no instruction, or one that would change files.
+pub(super) fn check_changes(changes: &[String]) -> Result<(), Error> {
+    for change in changes {
+        let word = change.split_whitespace().next().unwrap_or_default();
+        if !CHANGES.contains(&word.to_ascii_uppercase().as_str()) || change.contains('\n') {
+            return Err(Error::Change {
+                text: change.clone(),
+            });
+        }
+    }
+    Ok(())
 }

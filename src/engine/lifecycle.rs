@@ -9,7 +9,6 @@ use coracle_runtime::container::{
     Container, ContainerError, Exit, LastWords, Name, RestartPolicy, State,
 };
 use coracle_runtime::logs::{Follow, LogReader, Wanted};
-use coracle_runtime::policy::Capability;
 use coracle_runtime::sys::{self, Signal};
 
 use super::events::of_container;
@@ -47,8 +46,6 @@ pub struct Exec {
     pub open_stdin: bool,
     /// Was a terminal asked for?
     pub tty: bool,
-    /// Is told the first few things that the program is refused.
-    pub tell: Option<fn(&Capability)>,
 }
 
 impl Engine {
@@ -438,9 +435,7 @@ impl Engine {
             config.cwd = cwd;
         }
         // The ports are the first program's.
-        let mut prepared = self.prepare_again(container, config, Vec::new())?;
-        prepared.tell = exec.tell;
-        Ok(prepared)
+        self.prepare_again(container, config, Vec::new())
     }
 
     /// Runs another program in a running container, in this process, under the same policy and on the same files. It is

@@ -105,7 +105,7 @@ pub struct Prepared {
     pub(super) native: Option<Box<native::Ready>>,
     farewell: Option<fn(&str) -> String>,
     record: Option<Arc<fs::File>>,
-    pub(super) tell: Option<fn(&Capability)>,
+    tell: Option<fn(&Capability)>,
     /// Had the program to be compiled? Then this process has threads, and cannot raise the second wall any more.
     pub compiled: bool,
 }
@@ -380,9 +380,7 @@ impl Engine {
         let mut wall = wall_around(container, &prepared.mounts)?;
         wall.grant_network(&prepared.config.policy.net, &prepared.listeners);
         let policy = prepared.config.policy.clone();
-        let watch = Arc::new(Watch::beside(container, prepared.tell)?);
-        let upper = container.open_upper()?;
-        let (fs, spec) = sandbox(prepared, upper, Output::Inherit, Some(watch))?;
+        let (fs, spec) = sandbox(prepared, container.open_upper()?, Output::Inherit, None)?;
         let mut raise = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
             policy::check_wall(&policy, &wall::raise(&wall)?)?;
             raised();
@@ -526,7 +524,7 @@ fn open(rootfs: &Rootfs) -> Result<ImageLower, Error> {
 }
 
 /// Adds what was granted to the guest's file system.
-fn with_mounts(
+pub(super) fn with_mounts(
     builder: GuestFsBuilder,
     mounts: &[MountConfig],
     sources: Vec<MountSource>,
@@ -642,7 +640,7 @@ fn copies_image(mount: &MountConfig) -> bool {
 }
 
 /// Opens what is to be mounted. Memory stands for what is still to come.
-fn open_mounts(
+pub(super) fn open_mounts(
     mounts: &mut [MountConfig],
     is_to_come: impl Fn(&MountConfig) -> bool,
 ) -> Result<Vec<MountSource>, Error> {

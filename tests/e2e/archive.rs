@@ -120,7 +120,7 @@ fn nothing_is_left_of_what_failed() {
     let world = World::new();
     two_images(&world);
     let target = path(&world, "archive");
-    world.refused(&["save", "-o", &target, "exit7", "nothing"]);
+    world.failed(&["save", "-o", &target, "exit7", "nothing"]);
     assert!(!world.path("archive").exists());
     world.ok(&["save", "-o", &target, "exit7", "cat"]);
     let whole = fs::read(world.path("archive")).expect("an archive");
@@ -129,19 +129,19 @@ fn nothing_is_left_of_what_failed() {
         let other = World::new();
         let message = other
             .run_with(&["load"], &whole[..cut])
-            .expect_code(125, &["load"])
+            .expect_code(1, &["load"])
             .errors();
         assert!(message.contains("standard input"), "{message}");
         assert_eq!(other.ok(&["images", "-q"]), "");
         assert_eq!(layout::blobs(&other.images()).len(), 0, "{message}");
     }
     // A target that is there is replaced only by a whole one.
-    world.refused(&["save", "-o", &target, "nothing"]);
+    world.failed(&["save", "-o", &target, "nothing"]);
     assert!(fs::read(world.path("archive")).expect("an archive") == whole);
     let after: Vec<_> = fs::read_dir(world.path(".")).expect("the folder").collect();
     assert_eq!(before.len(), after.len(), "no temporary file stays");
     world.write("full/file", "x");
-    let message = world.refused(&[
+    let message = world.failed(&[
         "save",
         "--format",
         "oci-dir",
@@ -150,9 +150,9 @@ fn nothing_is_left_of_what_failed() {
         "cat",
     ]);
     assert!(message.contains("not empty"), "{message}");
-    world.refused(&["load", "-i", &path(&world, "none")]);
+    world.failed(&["load", "-i", &path(&world, "none")]);
     let root = world.write("root.tar", compressed("gzip", b"no archive at all"));
-    world.refused(&["load", "-i", &root.display().to_string()]);
+    world.failed(&["load", "-i", &root.display().to_string()]);
 }
 
 #[test]

@@ -309,7 +309,7 @@ fn a_wrong_mount_is_refused_before_anything_starts() {
         ("relative/path:/data".to_owned(), "relative/path"),
         ("/tmp:relative".to_owned(), "relative"),
         ("/tmp:/data:rx".to_owned(), "rx"),
-        ("/tmp".to_owned(), "/tmp"),
+        ("tmp".to_owned(), "tmp"),
         ("/tmp:/".to_owned(), "/"),
         (String::new(), "-v"),
     ] {

@@ -118,14 +118,12 @@ fn a_damaged_index_is_noticed_and_named() {
     world.guest_image("exit7");
     let index = world.images().join("index.json");
     fs::write(&index, "{\"schemaVersion\": 2, \"manifests\": [").expect("the disk cuts the index");
-    for arguments in [
-        ["images"].as_slice(),
-        &["run", "exit7"],
-        &["tag", "exit7", "x"],
-    ] {
+    for arguments in [["run", "exit7"].as_slice(), &["tag", "exit7", "x"]] {
         let message = world.refused(arguments);
         assert!(message.contains("index.json"), "{arguments:?}: {message}");
     }
+    let message = world.failed(&["images"]);
+    assert!(message.contains("index.json"), "{message}");
     let cut = fs::read_to_string(&index).expect("the index");
     assert_eq!(
         cut, "{\"schemaVersion\": 2, \"manifests\": [",
@@ -233,11 +231,9 @@ fn what_docker_has_and_we_do_not_is_said() {
     let world = World::new();
     world.guest_image("exit7");
     for arguments in [
-        ["run", "--restart", "always", "exit7"].as_slice(),
-        &["run", "--hostname=x", "exit7"],
+        ["run", "--hostname=x", "exit7"].as_slice(),
         &["run", "--dns", "192.0.2.1", "exit7"],
         &["run", "--device=/dev/null", "exit7"],
-        &["cp", "x:/y", "z"],
         &["network", "ls"],
     ] {
         let message = world.refused(arguments);

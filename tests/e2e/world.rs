@@ -122,6 +122,15 @@ impl World {
         message
     }
 
+    /// Runs a command that starts nothing and must fail with code 1 and one message, and returns the message.
+    pub(crate) fn failed<S: AsRef<OsStr>>(&self, arguments: &[S]) -> String {
+        let output = self.run(arguments).expect_code(1, arguments);
+        let message = output.errors();
+        assert!(!message.trim().is_empty(), "failed without a word");
+        assert!(!message.contains("panicked"), "{message}");
+        message
+    }
+
     /// Runs a command whose stdout is JSON.
     pub(crate) fn json<S: AsRef<OsStr>>(&self, arguments: &[S]) -> serde_json::Value {
         let text = self.ok(arguments);

@@ -23,6 +23,12 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
             "--record has no meaning here: it is the process that runs the program which writes the file",
         ));
     }
+    if args.container.detaches() {
+        return Err(Failure::usage(
+            "--detach has no meaning here: a container that is created does not run yet",
+        )
+        .with_hint("leave it out, and start the container with `coracle start`"));
+    }
     let ready = match run::make_ready(engine, args.container)? {
         ControlFlow::Continue(ready) => ready,
         ControlFlow::Break(exit) => return Ok(exit),

@@ -1,10 +1,12 @@
 //! `coracle history`
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::super::error::Failure;
-use super::super::{Exit, ui, units};
-use super::{Format, printing};
+use super::super::listing::{self, Form, Line};
+use super::super::{Exit, units};
 use crate::engine::{Engine, HistoryStep, now};
 
 /// Show how an image came to be
@@ -21,9 +23,9 @@ pub(in super::super) struct Args {
     /// Print sizes and times for people; false for bytes and dates
     #[arg(short = 'H', long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     human: bool,
-    /// Print as a table or as JSON, one object per line
-    #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    /// Print as a table, as JSON, one object per line, or as a template says, such as {{.CreatedBy}}
+    #[arg(long, default_value = "table", value_name = "table|json|TEMPLATE")]
+    format: String,
     /// The image: its name, or the beginning of its ID
     image: String,
 }
@@ -40,10 +42,31 @@ struct Row {
     size: String,
 }
 
+/// The fields, and the heads of their columns.
+const HEADINGS: &listing::Headings = &[
+    ("ID", "IMAGE"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("CreatedBy", "CREATED BY"),
+    ("Size", "SIZE"),
+    ("Comment", "COMMENT"),
+];
+
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
+    let form = Form::parse(&args.format)?;
     let steps = engine.history(&args.image)?;
-    let rows: Vec<Row> = steps.iter().map(|step| row(step, args)).collect();
-    print(&rows, args).map_err(printing)?;
+    let line = |step: &HistoryStep| Line::new(&row(step, args), &BTreeMap::new());
+    let lines: Vec<Line> = steps.iter().map(line).collect();
+    if args.quiet {
+        listing::print_field(&lines, "ID")?;
+    } else {
+        let created = match args.human {
+            true => "CreatedSince",
+            false => "CreatedAt",
+        };
+        let columns = ["ID", created, "CreatedBy", "Size", "Comment"];
+        listing::print(&form, &lines, HEADINGS, &columns)?;
+    }
     Ok(Exit::Success)
 }
 
@@ -72,24 +95,4 @@ fn row(step: &HistoryStep, args: &Args) -> Row {
             step.size.to_string()
         },
     }
-}
-
-fn print(rows: &[Row], args: &Args) -> std::io::Result<()> {
-    if args.quiet {
-        return rows.iter().try_for_each(|row| ui::line(&row.id));
-    }
-    if args.format == Format::Json {
-        return rows.iter().try_for_each(ui::json_line);
-    }
-    let created = if args.human { "CREATED" } else { "CREATED AT" };
-    let mut table = ui::Table::new(&["IMAGE", created, "CREATED BY", "SIZE", "COMMENT"]);
-    for row in rows {
-        let created = match args.human {
-            true => &row.created_since,
-            false => &row.created_at,
-        };
-        let cells = [&row.id, created, &row.created_by, &row.size, &row.comment];
-        table.row(cells.map(String::clone));
-    }
-    table.print()
 }

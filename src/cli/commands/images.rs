@@ -1,11 +1,14 @@
 //! `coracle images`
 
+use std::collections::BTreeMap;
+
 use coracle_packager::reference::Reference;
 use serde::Serialize;
 
 use super::super::error::Failure;
-use super::super::{Exit, ui, units};
-use super::{Format, printing};
+use super::super::listing::{self, Form, Line};
+use super::super::{Exit, units};
+use super::image_filter::{self, ImageFilter};
 use crate::engine::{Engine, ImageSummary, now};
 
 /// List images
@@ -20,13 +23,34 @@ pub(in super::super) struct Args {
     /// Print digests as well
     #[arg(long)]
     digests: bool,
-    /// Print as a table or as JSON, one object per line
-    #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    /// Show all; there are none that are hidden
+    #[arg(short, long)]
+    all: bool,
+    /// Only those that fit: before=IMAGE, dangling=true|false, label=KEY[=VALUE], reference=PATTERN, since=IMAGE
+    #[arg(short, long = "filter", value_name = "FILTER")]
+    filters: Vec<String>,
+    /// Print as a table, as JSON, one object per line, or as a template says, such as {{.Repository}}
+    #[arg(long, default_value = "table", value_name = "table|json|TEMPLATE")]
+    format: String,
     /// Only images of this name
     #[arg(value_name = "NAME[:TAG]")]
     name: Option<String>,
 }
+
+/// The fields, and the heads of their columns.
+const HEADINGS: &listing::Headings = &[
+    ("ID", "IMAGE ID"),
+    ("Repository", "REPOSITORY"),
+    ("Tag", "TAG"),
+    ("Digest", "DIGEST"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("Size", "SIZE"),
+    ("Containers", "CONTAINERS"),
+    ("VirtualSize", "VIRTUAL SIZE"),
+    ("SharedSize", "SHARED SIZE"),
+    ("UniqueSize", "UNIQUE SIZE"),
+];
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -46,17 +70,22 @@ struct Row {
 }
 
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
-    let wanted = args.name.as_deref().map(Reference::parse).transpose()?;
+    let form = Form::parse(&args.format)?;
+    let filter = ImageFilter::parse(engine, &args.filters)?;
+    let wanted = args.name.as_deref().map(Wanted::parse).transpose()?;
     let mut exit = Exit::Success;
-    let mut rows = Vec::new();
+    let mut lines = Vec::new();
     for (named, summary) in engine.list_images()? {
         if let Some(wanted) = &wanted
-            && !named.name.is_some_and(|name| matches(wanted, &name))
+            && !named.name.as_ref().is_some_and(|name| wanted.fits(name))
         {
             continue;
         }
         match summary {
-            Ok(image) => rows.push(row(&image, args)),
+            Ok(image) if filter.admits(engine, &named, &image) => {
+                lines.push(Line::new(&row(&image, args), &BTreeMap::new()));
+            }
+            Ok(_) => {}
             Err(error) => {
                 // One damaged image must not hide the others.
                 Failure::from(error).report();
@@ -64,8 +93,38 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
             }
         }
     }
-    print(&rows, args).map_err(printing)?;
+    if args.quiet {
+        listing::print_field(&lines, "ID")?;
+    } else if args.digests {
+        let columns = ["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"];
+        listing::print(&form, &lines, HEADINGS, &columns)?;
+    } else {
+        let columns = ["Repository", "Tag", "ID", "CreatedSince", "Size"];
+        listing::print(&form, &lines, HEADINGS, &columns)?;
+    }
     Ok(exit)
+}
+
+/// The name that was typed: one, or a pattern of names.
+enum Wanted {
+    Name(Reference),
+    Pattern(String),
+}
+
+impl Wanted {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        if text.contains(['*', '?']) {
+            return Ok(Self::Pattern(text.to_owned()));
+        }
+        Ok(Self::Name(Reference::parse(text)?))
+    }
+
+    fn fits(&self, name: &Reference) -> bool {
+        match self {
+            Self::Name(wanted) => matches(wanted, name),
+            Self::Pattern(pattern) => image_filter::fits_pattern(name, pattern),
+        }
+    }
 }
 
 fn matches(wanted: &Reference, name: &Reference) -> bool {
@@ -94,43 +153,4 @@ fn row(image: &ImageSummary, args: &Args) -> Row {
         virtual_size: size.clone(),
         size,
     }
-}
-
-fn print(rows: &[Row], args: &Args) -> std::io::Result<()> {
-    if args.quiet {
-        return rows.iter().try_for_each(|row| ui::line(&row.id));
-    }
-    if args.format == Format::Json {
-        return rows.iter().try_for_each(ui::json_line);
-    }
-    if args.digests {
-        let mut table =
-            ui::Table::new(&["REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE"]);
-        for row in rows {
-            let cells = [
-                &row.repository,
-                &row.tag,
-                &row.digest,
-                &row.id,
-                &row.created_since,
-                &row.size,
-            ];
-            table.row(cells.map(String::clone));
-        }
-        return table.print();
-    }
-    let mut table = ui::Table::new(&["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]);
-    for row in rows {
-        table.row(
-            [
-                &row.repository,
-                &row.tag,
-                &row.id,
-                &row.created_since,
-                &row.size,
-            ]
-            .map(String::clone),
-        );
-    }
-    table.print()
 }

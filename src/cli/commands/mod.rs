@@ -2,14 +2,20 @@
 
 pub(super) mod attach;
 pub(super) mod build;
+pub(super) mod commit;
+pub(super) mod completion;
+mod container_filter;
 pub(super) mod convert;
+pub(super) mod cp;
 pub(super) mod create;
+pub(super) mod diff;
 pub(super) mod events;
 pub(super) mod exec;
 pub(super) mod export;
 pub(super) mod generate_key_pair;
 pub(super) mod history;
 pub(super) mod image;
+mod image_filter;
 pub(super) mod images;
 pub(super) mod import;
 pub(super) mod info;
@@ -74,7 +80,7 @@ fn for_each<T: AsRef<str>>(
 }
 
 /// Names the failure of printing.
-fn printing(source: std::io::Error) -> Failure {
+pub(super) fn printing(source: std::io::Error) -> Failure {
     Failure::Io {
         doing: "writing to standard output".to_owned(),
         source,

@@ -4,9 +4,10 @@ use coracle_runtime::container::{Container, HealthStatus, PortConfig, State};
 use serde::Serialize;
 
 use super::super::error::Failure;
-use super::super::{Exit, ui, units};
-use super::{Format, printing};
-use crate::engine::{ContainerSummary, Engine, is_paused, now};
+use super::super::listing::{self, Form, Line};
+use super::super::{Exit, inspection, units};
+use super::container_filter::ContainerFilter;
+use crate::engine::{ContainerSize, ContainerSummary, Engine, is_paused, now};
 
 /// List containers
 ///
@@ -16,6 +17,9 @@ pub(in super::super) struct Args {
     /// Show containers that have ended as well
     #[arg(short, long)]
     all: bool,
+    /// Only those that fit, such as name=web, status=exited or label=KEY=VALUE
+    #[arg(short, long = "filter", value_name = "FILTER")]
+    filters: Vec<String>,
     /// Print container IDs only
     #[arg(short, long)]
     quiet: bool,
@@ -28,10 +32,42 @@ pub(in super::super) struct Args {
     /// Show the newest container, running or not
     #[arg(short, long)]
     latest: bool,
-    /// Print as a table or as JSON, one object per line
-    #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    /// Show what each has changed, in bytes, and with its image
+    #[arg(short, long)]
+    size: bool,
+    /// Print as a table, as JSON, one object per line, or as a template says, such as {{.Names}}
+    #[arg(long, default_value = "table", value_name = "table|json|TEMPLATE")]
+    format: String,
 }
+
+/// The fields, and the heads of their columns.
+const HEADINGS: &listing::Headings = &[
+    ("ID", "CONTAINER ID"),
+    ("Names", "NAMES"),
+    ("Image", "IMAGE"),
+    ("Command", "COMMAND"),
+    ("CreatedAt", "CREATED AT"),
+    ("RunningFor", "CREATED"),
+    ("Ports", "PORTS"),
+    ("State", "STATE"),
+    ("Status", "STATUS"),
+    ("Size", "SIZE"),
+    ("Labels", "LABELS"),
+    ("Mounts", "MOUNTS"),
+    ("LocalVolumes", "LOCAL VOLUMES"),
+    ("Networks", "NETWORKS"),
+];
+
+const COLUMNS: [&str; 8] = [
+    "ID",
+    "Image",
+    "Command",
+    "RunningFor",
+    "Status",
+    "Ports",
+    "Names",
+    "Size",
+];
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -42,16 +78,22 @@ struct Row {
     id: String,
     image: String,
     labels: String,
+    local_volumes: String,
     mounts: String,
     names: String,
+    networks: &'static str,
     ports: String,
     running_for: String,
+    size: String,
     state: &'static str,
     status: String,
 }
 
 pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
+    let form = Form::parse(&args.format)?;
     let last = if args.latest { Some(1) } else { args.last };
+    // As in Docker: none is no number.
+    let last = last.filter(|count| *count > 0);
     let (mut all, damaged) = engine.list_containers()?;
     let exit = if damaged.is_empty() {
         Exit::Success
@@ -62,30 +104,37 @@ pub(in super::super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failur
         // One damaged container must not hide the others.
         Failure::from(error).report();
     }
-    match last {
-        Some(count) => all.truncate(count),
-        None if args.all => {}
-        None => all.retain(|summary| {
+    let filter = ContainerFilter::parse(engine, &args.filters)?;
+    if !args.all && last.is_none() && !filter.wants_ended() {
+        all.retain(|summary| {
             matches!(
                 summary.state,
                 State::Running { .. } | State::Restarting { .. }
             )
-        }),
+        });
     }
-    let rows: Vec<Row> = all
-        .iter()
-        .map(|summary| row(summary, args.no_trunc))
-        .collect();
-    print(&rows, args).map_err(printing)?;
+    all.retain(|summary| filter.admits(summary));
+    all.truncate(last.unwrap_or(usize::MAX));
+    let measured = args.size || args.format.contains(".Size");
+    let mut lines = Vec::new();
+    for summary in &all {
+        let size = measured.then(|| engine.container_size(&summary.container));
+        let row = row(summary, args.no_trunc, size);
+        lines.push(Line::new(&row, &summary.container.config.labels));
+    }
+    if args.quiet {
+        listing::print_field(&lines, "ID")?;
+    } else {
+        let shown = COLUMNS.len() - usize::from(!args.size);
+        listing::print(&form, &lines, HEADINGS, &COLUMNS[..shown])?;
+    }
     Ok(exit)
 }
 
-fn row(summary: &ContainerSummary, whole: bool) -> Row {
+fn row(summary: &ContainerSummary, whole: bool, size: Option<ContainerSize>) -> Row {
     let config = &summary.container.config;
     let now = now();
     let created = units::ago(config.created, now);
-    // Asked once: it is the kernel that is asked.
-    let word = state(&summary.state);
     Row {
         command: command(&config.args, whole),
         created_at: units::listed_time(config.created),
@@ -95,12 +144,21 @@ fn row(summary: &ContainerSummary, whole: bool) -> Row {
             config.id.short().to_owned()
         },
         image: config.image.clone(),
-        labels: config
-            .labels
+        labels: listing::labels(&config.labels),
+        local_volumes: config
+            .mounts
             .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect::<Vec<_>>()
-            .join(","),
+            .filter(|mount| mount.volume.is_some())
+            .count()
+            .to_string(),
+        networks: inspection::network_mode(config.policy.net.mode),
+        size: size.map_or_else(
+            || "0B".to_owned(),
+            |size| {
+                let own = units::size(size.own);
+                format!("{own} (virtual {})", units::size(size.with_image))
+            },
+        ),
         mounts: config
             .mounts
             .iter()
@@ -118,8 +176,8 @@ fn row(summary: &ContainerSummary, whole: bool) -> Row {
             _ => String::new(),
         },
         running_for: created,
-        state: word,
-        status: status(summary, word, now),
+        state: state(&summary.state),
+        status: status(summary, now),
     }
 }
 
@@ -143,12 +201,12 @@ pub(in super::super) fn state(state: &State) -> &'static str {
     }
 }
 
-fn status(summary: &ContainerSummary, word: &str, now: i64) -> String {
+fn status(summary: &ContainerSummary, now: i64) -> String {
     let state = &summary.state;
     match state {
         State::Created => "Created".to_owned(),
         State::Running { started, .. } => {
-            let halted = if word == "paused" { " (Paused)" } else { "" };
+            let halted = if is_paused(state) { " (Paused)" } else { "" };
             let up = units::duration(now.saturating_sub(*started));
             format!("Up {up}{halted}{}", well(&summary.container))
         }
@@ -204,37 +262,6 @@ fn command(args: &[String], whole: bool) -> String {
     }
     let start: String = text.chars().take(SHOWN - 1).collect();
     format!("\"{start}…\"")
-}
-
-fn print(rows: &[Row], args: &Args) -> std::io::Result<()> {
-    if args.quiet {
-        return rows.iter().try_for_each(|row| ui::line(&row.id));
-    }
-    if args.format == Format::Json {
-        return rows.iter().try_for_each(ui::json_line);
-    }
-    let mut table = ui::Table::new(&[
-        "CONTAINER ID",
-        "IMAGE",
-        "COMMAND",
-        "CREATED",
-        "STATUS",
-        "PORTS",
-        "NAMES",
-    ]);
-    for row in rows {
-        let cells = [
-            &row.id,
-            &row.image,
-            &row.command,
-            &row.running_for,
-            &row.status,
-            &row.ports,
-            &row.names,
-        ];
-        table.row(cells.map(String::clone));
-    }
-    table.print()
 }
 
 #[cfg(test)]

@@ -93,6 +93,11 @@ enum Pull {
 }
 
 impl Args {
+    /// Is it to run in the background?
+    pub(super) fn detaches(&self) -> bool {
+        self.detach
+    }
+
     /// Is what the guest uses to be written down?
     pub(super) fn records(&self) -> bool {
         self.policy.records()

@@ -12,9 +12,9 @@ use cap_std::fs::Dir;
 use coracle_runtime::container::remove_tree;
 use coracle_runtime::vfs::{Errno, FileKind, GuestFs, Node, OpenOptions, Stat};
 
-use super::store::Volume;
+use super::super::host_files;
+use super::store::{Volume, failed};
 use super::{VolumeError, VolumeName};
-use super::{attributes, store::failed};
 
 const LOCK: &str = "lock";
 const FILLING: &str = "filling";
@@ -89,7 +89,7 @@ impl Copy<'_> {
             // A `Dir` is opened to find what is below it, and for nothing else.
             self.data
                 .open(&to)
-                .and_then(|dir| attributes::set(&dir.into_std(), &stat))
+                .and_then(|dir| set(&dir.into_std(), &stat))
                 .map_err(failed_at(name, &from))?;
         }
         Ok(())
@@ -117,7 +117,7 @@ impl Copy<'_> {
             if matches!(entry.name.as_slice(), b"." | b"..") {
                 continue;
             }
-            let name = attributes::name(&entry.name)?;
+            let name = host_files::path(&entry.name)?;
             let stat = directory.stat_at(&entry.name, false).map_err(wrong)?;
             match stat.kind {
                 FileKind::Directory => {
@@ -130,7 +130,7 @@ impl Copy<'_> {
                 FileKind::File => self.file(&directory, &entry.name, &into, &name, &stat)?,
                 FileKind::Symlink => {
                     let target = directory.read_link(&entry.name).map_err(wrong)?;
-                    match attributes::symlink(&into, &target, &name, &stat) {
+                    match host_files::symlink(&into, &target, &name, Some((stat.uid, stat.gid))) {
                         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                         made => made?,
                     }
@@ -176,9 +176,24 @@ impl Copy<'_> {
             copy.write_all(buffer.get(..count).unwrap_or_default())?;
             offset = offset.saturating_add(count as u64);
         }
-        attributes::set(&copy, stat)?;
+        set(&copy, stat)?;
         self.staging.rename(UNFINISHED, into, name)
     }
+}
+
+/// Gives a copy what its original has. What is not root's must be its owner's to read and write, for a guest to use it.
+fn set(copy: &File, stat: &Stat) -> io::Result<()> {
+    let private = match stat.kind {
+        _ if coracle_runtime::sys::is_root() => 0,
+        FileKind::Directory => 0o700,
+        _ => 0o600,
+    };
+    host_files::set(
+        copy,
+        stat.mode | private,
+        Some((stat.uid, stat.gid)),
+        stat.mtime,
+    )
 }
 
 fn wrong(error: Errno) -> io::Error {

@@ -3,7 +3,6 @@
 //! A volume is a folder below the data directory. To the runtime it is a host folder like any other; that it is a volume only
 //! the container's record says, and who looks whether a volume is in use reads those.
 
-mod attributes;
 mod fill;
 mod name;
 mod store;

@@ -35,16 +35,16 @@ enum Command {
 pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure> {
     match args.command {
         Command::Build(args) => build::run(engine, args),
-        Command::History(args) => history::run(engine, &args),
-        Command::Import(args) => import::run(engine, &args),
+        Command::History(args) => history::run(engine, &args).map_err(Failure::plainly),
+        Command::Import(args) => import::run(engine, &args).map_err(Failure::plainly),
         Command::Inspect(args) => inspect::images(engine, &args),
-        Command::Load(args) => load::run(engine, &args),
-        Command::Ls(args) => images::run(engine, &args),
+        Command::Load(args) => load::run(engine, &args).map_err(Failure::plainly),
+        Command::Ls(args) => images::run(engine, &args).map_err(Failure::plainly),
         Command::Prune(args) => prune::run(engine, &args),
         Command::Pull(args) => pull::run(engine, &args),
         Command::Push(args) => push::run(engine, &args),
         Command::Rm(args) => rmi::run(engine, &args),
-        Command::Save(args) => save::run(engine, &args),
+        Command::Save(args) => save::run(engine, &args).map_err(Failure::plainly),
         Command::Tag(args) => tag::run(engine, &args),
     }
 }

@@ -30,7 +30,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
-    let is_file = args.what.starts_with('.') || Path::new(&args.what).is_absolute();
+    let path = Path::new(&args.what);
+    // No image is called so where there is such a file.
+    let is_policy = path.extension().is_some_and(|end| end == "toml") && path.is_file();
+    let is_file = is_policy || args.what.starts_with('.') || path.is_absolute();
     let (file, image) = if is_file {
         (Some(Path::new(&args.what)), None)
     } else {

@@ -1,10 +1,13 @@
 //! `coracle system df`
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::super::super::error::Failure;
+use super::super::super::listing::{self, Form, Line};
 use super::super::super::{Exit, ui, units};
-use super::super::{Format, printing, ps};
+use super::super::{printing, ps};
 use crate::engine::{DiskUse, Engine, Share, now};
 
 /// Show what takes up the disk
@@ -15,10 +18,19 @@ pub(super) struct Args {
     /// Show each image and container
     #[arg(short, long)]
     verbose: bool,
-    /// Print as a table or as JSON, one object per line
-    #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    /// Print as a table, as JSON, one object per line, or as a template says, such as {{.Size}}
+    #[arg(long, default_value = "table", value_name = "table|json|TEMPLATE")]
+    format: String,
 }
+
+/// The fields, and the heads of their columns.
+const HEADINGS: [(&str, &str); 5] = [
+    ("Type", "TYPE"),
+    ("TotalCount", "TOTAL"),
+    ("Active", "ACTIVE"),
+    ("Size", "SIZE"),
+    ("Reclaimable", "RECLAIMABLE"),
+];
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -32,8 +44,9 @@ struct Row {
 }
 
 pub(super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
+    let form = Form::parse(&args.format)?;
     let found = engine.disk_use()?;
-    if args.verbose && args.format == Format::Table {
+    if args.verbose && matches!(form, Form::Table) {
         print_each(&found).map_err(printing)?;
         return Ok(Exit::Success);
     }
@@ -43,7 +56,9 @@ pub(super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
         row("Packed Layers", &found.packed),
         row("Compiled Code", &found.compiled),
     ];
-    print(&rows, args.format).map_err(printing)?;
+    let lines = rows.map(|row| Line::new(&row, &BTreeMap::new()));
+    let columns = HEADINGS.map(|(field, _)| field);
+    listing::print(&form, &lines, &HEADINGS, &columns)?;
     Ok(Exit::Success)
 }
 
@@ -59,23 +74,6 @@ fn row(kind: &'static str, share: &Share) -> Row {
         total_count: share.total.to_string(),
         kind,
     }
-}
-
-fn print(rows: &[Row], format: Format) -> std::io::Result<()> {
-    if format == Format::Json {
-        return rows.iter().try_for_each(ui::json_line);
-    }
-    let mut table = ui::Table::new(&["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]);
-    for row in rows {
-        table.row([
-            row.kind.to_owned(),
-            row.total_count.clone(),
-            row.active.clone(),
-            row.size.clone(),
-            row.reclaimable.clone(),
-        ]);
-    }
-    table.print()
 }
 
 fn print_each(found: &DiskUse) -> std::io::Result<()> {

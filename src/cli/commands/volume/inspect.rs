@@ -3,13 +3,16 @@
 use serde_json::{Value, json};
 
 use super::super::super::error::Failure;
-use super::super::super::{Exit, ui, units};
-use super::super::{for_each, printing};
+use super::super::super::{Exit, listing, units};
+use super::super::for_each;
 use crate::engine::{Engine, Volume};
 
 /// Show everything about volumes, as JSON
 #[derive(clap::Args)]
 pub(super) struct Args {
+    /// Print each as a template says, such as {{.Mountpoint}}
+    #[arg(short, long, value_name = "TEMPLATE")]
+    format: Option<String>,
     /// The volumes' names
     #[arg(required = true, value_name = "VOLUME")]
     volumes: Vec<String>,
@@ -21,12 +24,12 @@ pub(super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
         found.push(shown(&engine.find_volume(name)?));
         Ok(())
     });
-    ui::json_pretty(&found).map_err(printing)?;
+    listing::print_each(args.format.as_deref(), &found)?;
     Ok(exit)
 }
 
 /// Returns Docker's fields.
-fn shown(volume: &Volume) -> Value {
+pub(in super::super) fn shown(volume: &Volume) -> Value {
     json!({
         "CreatedAt": units::rfc3339(volume.created),
         "Driver": "local",

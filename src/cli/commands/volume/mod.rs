@@ -1,7 +1,7 @@
 //! `coracle volume`
 
 mod create;
-mod inspect;
+pub(super) mod inspect;
 mod ls;
 mod prune;
 mod rm;
