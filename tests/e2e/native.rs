@@ -1,10 +1,13 @@
 //! Linux programs: busybox in namespaces, by the same commands as WebAssembly.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::fixtures::native;
-use crate::world::{World, wait_until};
+use crate::world::{Output, World, finish, wait_until};
 
 /// A world with busybox as the image `box`.
 fn world() -> World {
@@ -243,9 +246,7 @@ fn a_killed_owner_takes_the_container_along() {
     let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
     let inner = record["pid"].as_u64().expect("a pid");
     assert_ne!(pid, inner);
-    let killed = std::process::Command::new("kill")
-        .args(["-9", &pid.to_string()])
-        .status();
+    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
     assert!(killed.expect("kill").success());
     wait_until("its first process is gone", || {
         !PathBuf::from(format!("/proc/{inner}")).exists()
@@ -343,4 +344,74 @@ fn an_unpacked_image_goes_with_its_image_and_is_checked() {
     assert_eq!(said(&world, &["-u", "user"], "whoami"), "user\n");
     world.ok(&["rmi", "box"]);
     assert_eq!(count(), 0);
+}
+
+/// Nobody's number: a user without any rights on this machine.
+const ORDINARY: u32 = 65_534;
+
+/// A command of an ordinary user's, with a data folder of its own.
+fn ordinary(folder: &Path, line: &[&str]) -> Output {
+    let mut command = Command::new(folder.join("coracle"));
+    command
+        .args(line)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", folder)
+        .env("CORACLE_ROOT", folder.join("data"))
+        .current_dir(folder)
+        .uid(ORDINARY)
+        .gid(ORDINARY)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    finish(command, b"")
+}
+
+#[test]
+fn without_roots_rights() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can become an ordinary user");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    std::os::unix::fs::chown(folder, Some(ORDINARY), Some(ORDINARY)).expect("given away");
+    fs::copy(env!("CARGO_BIN_EXE_coracle"), folder.join("coracle")).expect("the program");
+    fs::copy(native("busybox.tar"), folder.join("box.tar")).expect("an archive");
+    fs::set_permissions(folder.join("box.tar"), fs::Permissions::from_mode(0o644))
+        .expect("readable");
+    let ok = |line: &[&str]| ordinary(folder, line).expect_code(0, line).text();
+    ok(&["import", "--platform", "linux/amd64", "box.tar", "box"]);
+    let script = "id -u; cat /proc/self/uid_map; rm /bin/wc; mkdir -p /new/deep; chmod 0 /new/deep; ls /bin/wc 2>/dev/null || echo gone";
+    let text = ok(&["run", "--rm", "box", "sh", "-c", script]);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert_eq!(words, ["0", "0", "65534", "1", "gone"], "{text}");
+    // The host's files are still the host's.
+    let text = ok(&[
+        "run",
+        "--rm",
+        "-v",
+        "/etc:/host",
+        "box",
+        "sh",
+        "-c",
+        "cat /host/shadow 2>/dev/null || echo denied",
+    ]);
+    assert_eq!(text, "denied\n");
+    ok(&["run", "-d", "--name", "bg", "box", "sleep", "1000"]);
+    assert!(ok(&["exec", "bg", "ps"]).contains("sleep 1000"));
+    ok(&["stop", "-t", "0", "bg"]);
+    ok(&["start", "bg"]);
+    ok(&["rm", "-f", "bg"]);
+    let refused = ordinary(folder, &["run", "--rm", "-u", "user", "box", "id"]);
+    assert_eq!(refused.code, Some(125));
+    assert!(
+        refused
+            .errors()
+            .contains("is not in the container's user namespace")
+    );
+    // What is left behind, overlayfs' own folders as well, is swept by the next command.
+    ok(&["ps", "-a"]);
+    let left = fs::read_dir(folder.join("data/staging")).map_or(0, Iterator::count);
+    assert_eq!(left, 0);
 }

@@ -239,8 +239,16 @@ pub(super) fn empty(top: &Path) -> io::Result<()> {
 
 /// Removes a directory's files, moves its directories up to `top`, and removes it.
 fn flatten(top: &Path, dir: &Path, moved: &mut u64) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(dir)?;
+            fs::read_dir(dir)?
+        }
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
+        let mut opened_up = false;
         while !remove_file(&entry)? {
             *moved += 1;
             match fs::rename(entry.path(), top.join(format!(".moved-{moved}"))) {
@@ -250,6 +258,11 @@ fn flatten(top: &Path, dir: &Path, moved: &mut u64) -> io::Result<()> {
                         error.kind(),
                         io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory
                     ) => {}
+                // A directory that is moved is written to, and a Linux container may have left one without rights; overlayfs does.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !opened_up => {
+                    open_up(&entry.path())?;
+                    opened_up = true;
+                }
                 renamed => {
                     renamed?;
                     break;
@@ -258,6 +271,20 @@ fn flatten(top: &Path, dir: &Path, moved: &mut u64) -> io::Result<()> {
         }
     }
     fs::remove_dir(dir)
+}
+
+/// Gives this user all rights on a directory of its own. Nobody uses it any more.
+fn open_up(dir: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+    }
+    #[cfg(not(unix))]
+    {
+        let _: &Path = dir;
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
 }
 
 /// Removes an entry unless it is a directory; says whether it is gone.
