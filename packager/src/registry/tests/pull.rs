@@ -253,7 +253,7 @@ async fn what_is_no_program_is_refused_before_its_layers() {
         vec![noise(10, 3)],
     );
     let encrypted = Sample::of(
-        crate::media_type::OCI_CONFIG,
+        OCI_CONFIG,
         &json!({"architecture": "wasm", "os": "wasi", "rootfs": {"type": "layers", "diff_ids": []}}),
         "application/vnd.oci.image.layer.v1.tar+gzip+encrypted",
         vec![noise(10, 4)],
@@ -317,8 +317,7 @@ async fn a_layer_that_may_not_be_distributed_comes_from_the_registry_or_not_at_a
     ] {
         let mut sample = Sample::new("linux", "amd64", &[1000, 2000]);
         let url = format!("http://{}/layer", trap.host());
-        let mut manifest: serde_json::Value =
-            serde_json::from_slice(&sample.manifest).expect("JSON");
+        let mut manifest: Value = serde_json::from_slice(&sample.manifest).expect("JSON");
         manifest["layers"][0]["mediaType"] = json!(foreign);
         manifest["layers"][0]["urls"] = json!([url]);
         sample.manifest = manifest.to_string().into_bytes();
@@ -333,12 +332,7 @@ async fn a_layer_that_may_not_be_distributed_comes_from_the_registry_or_not_at_a
         for blob in [&sample.layers[1], &sample.config] {
             registry.put_blob(REPOSITORY, blob);
         }
-        registry.put_manifest(
-            REPOSITORY,
-            "1",
-            crate::media_type::OCI_MANIFEST,
-            &sample.manifest,
-        );
+        registry.put_manifest(REPOSITORY, "1", OCI_MANIFEST, &sample.manifest);
         let error = pull(&client(), &Home::new(), &reference(&registry, ":1"))
             .await
             .expect_err("not there");
