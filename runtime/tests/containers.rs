@@ -604,3 +604,54 @@ fn a_removed_container_is_nowhere_in_its_life() {
         Err(ContainerError::NotFound { .. })
     ));
 }
+
+#[test]
+fn a_name_that_somebody_else_has_by_now_is_not_freed() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    let container = store.create(config("mine", false)).expect("create");
+    let name = root.path().join("names/mine");
+    let other = "cd".repeat(32);
+    fs::write(&name, &other).expect("taken over");
+    store.remove(&container, false).expect("remove");
+    assert_eq!(fs::read_to_string(&name).expect("the name"), other);
+    let staging = root.path().join("staging");
+    assert_eq!(fs::read_dir(staging).expect("staging").count(), 0);
+}
+
+#[test]
+fn a_name_without_a_container_is_freed_in_passing() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    let container = store.create(config("passing", false)).expect("create");
+    let names = root.path().join("names");
+    for (name, old) in [("stale", true), ("fresh", false)] {
+        fs::write(names.join(name), "ef".repeat(32)).expect("a name");
+        if old {
+            make_old(&names.join(name));
+        }
+    }
+    store.remove(&container, false).expect("remove");
+    let left: Vec<_> = fs::read_dir(&names)
+        .expect("the names")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    assert_eq!(left, ["fresh"]);
+}
+
+#[test]
+fn two_who_change_a_config_lose_nothing() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let store = ContainerStore::new(root.path());
+    let mut one = store.create(config("shared", false)).expect("create");
+    let mut two = store.find("shared").expect("found");
+    store
+        .rename(&mut one, "renamed".parse().expect("a name"))
+        .expect("rename");
+    let changed = two.change_config(|config| config.stop_timeout = Some(7));
+    assert!(changed.expect("changed"));
+    let found = store.find("renamed").expect("found");
+    assert_eq!(found.config.stop_timeout, Some(7));
+    assert_eq!(two.config.name.as_str(), "renamed");
+    store.find("shared").expect_err("the old name is free");
+}

@@ -42,7 +42,7 @@ impl Engine {
     }
 
     /// Writes down what happened to an image.
-    pub fn tell_image(&self, action: &str, name: &str) {
+    pub(super) fn tell_image(&self, action: &str, name: &str) {
         self.tell_event(&Event {
             time: Timestamp::now(),
             kind: "image".to_owned(),

@@ -223,7 +223,9 @@ impl Engine {
     /// As [`Engine::find_image`].
     pub fn tag(&self, source: &str, target: &Reference) -> Result<(), Error> {
         let image = self.find_image(source)?;
-        Ok(self.store.set_name(target, &image.descriptor, now())?)
+        self.store.set_name(target, &image.descriptor, now())?;
+        self.tell_image("tag", &target.familiar());
+        Ok(())
     }
 
     /// Removes a name and, when it was the last, the image's blobs. With `force`, all names of an image given by its ID, and
@@ -262,6 +264,7 @@ impl Engine {
         for name in names {
             match name {
                 Some(name) if self.store.remove_name(&name)? => {
+                    self.tell_image("untag", &name.familiar());
                     removed.push(RemovedImage::Untagged(name));
                 }
                 Some(_) => {}
@@ -269,6 +272,7 @@ impl Engine {
             }
         }
         if is_last {
+            self.tell_image("delete", &digest.to_string());
             removed.push(RemovedImage::Deleted(digest));
         }
         Ok(removed)
@@ -401,6 +405,7 @@ impl Engine {
         let collected = self.collect_garbage();
         let pulled = pulled?;
         collected?;
+        self.tell_image("pull", &reference.familiar());
         Ok(pulled)
     }
 

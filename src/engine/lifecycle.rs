@@ -9,6 +9,7 @@ use coracle_runtime::container::{
     Container, ContainerError, Exit, LastWords, Name, RestartPolicy, State,
 };
 use coracle_runtime::logs::{Follow, LogReader, Wanted};
+use coracle_runtime::policy::Capability;
 use coracle_runtime::sys::{self, Signal};
 
 use super::events::of_container;
@@ -46,6 +47,8 @@ pub struct Exec {
     pub open_stdin: bool,
     /// Was a terminal asked for?
     pub tty: bool,
+    /// Is told the first few things that the program is refused.
+    pub tell: Option<fn(&Capability)>,
 }
 
 impl Engine {
@@ -435,7 +438,9 @@ impl Engine {
             config.cwd = cwd;
         }
         // The ports are the first program's.
-        self.prepare_again(container, config, Vec::new())
+        let mut prepared = self.prepare_again(container, config, Vec::new())?;
+        prepared.tell = exec.tell;
+        Ok(prepared)
     }
 
     /// Runs another program in a running container, in this process, under the same policy and on the same files. It is

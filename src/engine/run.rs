@@ -105,7 +105,7 @@ pub struct Prepared {
     pub(super) native: Option<Box<native::Ready>>,
     farewell: Option<fn(&str) -> String>,
     record: Option<Arc<fs::File>>,
-    tell: Option<fn(&Capability)>,
+    pub(super) tell: Option<fn(&Capability)>,
     /// Had the program to be compiled? Then this process has threads, and cannot raise the second wall any more.
     pub compiled: bool,
 }
@@ -380,7 +380,9 @@ impl Engine {
         let mut wall = wall_around(container, &prepared.mounts)?;
         wall.grant_network(&prepared.config.policy.net, &prepared.listeners);
         let policy = prepared.config.policy.clone();
-        let (fs, spec) = sandbox(prepared, container.open_upper()?, Output::Inherit, None)?;
+        let watch = Arc::new(Watch::beside(container, prepared.tell)?);
+        let upper = container.open_upper()?;
+        let (fs, spec) = sandbox(prepared, upper, Output::Inherit, Some(watch))?;
         let mut raise = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
             policy::check_wall(&policy, &wall::raise(&wall)?)?;
             raised();

@@ -18,22 +18,19 @@ impl Engine {
         restart: Option<RestartPolicy>,
         limits: Limits,
     ) -> Result<(), Error> {
-        let mut config = container.config.clone();
-        config.policy.limits = limits;
-        if let Some(restart) = restart {
-            if config.auto_remove && restart != RestartPolicy::No {
-                return Err(Error::RemovedAtEnd {
-                    container: config.name.to_string(),
-                });
-            }
-            config.restart = restart;
+        let config = &container.config;
+        if config.auto_remove && restart.is_some_and(|restart| restart != RestartPolicy::No) {
+            return Err(Error::RemovedAtEnd {
+                container: config.name.to_string(),
+            });
         }
-        if config == container.config {
-            return Ok(());
+        let changed = container.change_config(|config| {
+            config.policy.limits = limits;
+            config.restart = restart.unwrap_or(config.restart);
+        })?;
+        if changed {
+            self.tell(&container, "update", &[]);
         }
-        container.replace_config(config)?;
-        self.tell(&container, "update", &[]);
-        // Nobody would start it again who watches over it already; who wants to is told at the next start.
         Ok(())
     }
 
@@ -51,16 +48,16 @@ impl Engine {
         if ceilings.is_empty() || matches!(container.state()?, State::Running { .. }) {
             return Ok(());
         }
-        let mut config = container.config.clone();
-        let mut refusals = Vec::new();
-        for NamedCeiling { name, ceiling } in ceilings {
-            refusals.extend(beyond(&config.policy, ceiling, name));
-            ceiling.limit(&mut config.policy.limits);
-        }
-        policy::refuse(refusals)?;
-        if config != container.config {
-            container.replace_config(config)?;
-        }
+        let granted = &container.config.policy;
+        let refusals = ceilings
+            .iter()
+            .flat_map(|NamedCeiling { name, ceiling }| beyond(granted, ceiling, name));
+        policy::refuse(refusals.collect())?;
+        container.change_config(|config| {
+            for named in ceilings {
+                named.ceiling.limit(&mut config.policy.limits);
+            }
+        })?;
         Ok(())
     }
 }

@@ -212,5 +212,19 @@ fn a_program_is_run_in_the_background_of_a_container() {
         .run(&["exec", "-u", "root", "two", "/exit7.wasm"])
         .expect_code(1, &["exec"]);
     assert!(output.errors().contains("no user"), "{}", output.errors());
-    world.ok(&["stop", "two"]);
+    // What is halted ends with its container nevertheless.
+    world.ok(&["pause", "two"]);
+    wait_until("both stand still", all_stopped);
+    let top = world.ok(&["top", "two"]);
+    let pids: Vec<&str> = top
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(pids.len(), 2, "{top}");
+    world.ok(&["rm", "-f", "two"]);
+    wait_until("all are gone", || {
+        pids.iter()
+            .all(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+    });
 }

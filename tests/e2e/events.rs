@@ -100,6 +100,11 @@ fn a_life_is_told_in_order() {
         "{text}"
     );
 
+    // What happens to images is told as well.
+    world.ok(&["tag", "app", "other"]);
+    world.ok(&["rmi", "other"]);
+    assert_eq!(actions(&world, &["type=image"]), ["tag", "untag"]);
+
     // Who waits for them sees them come.
     let mut command = world.command(&["events", "--until", "2100-01-01T00:00:00Z"]);
     let mut watcher = crate::world::Running::start(&mut command);
@@ -150,7 +155,7 @@ fn what_runs_is_shown() {
     assert!(
         stats["MemUsage"]
             .as_str()
-            .is_some_and(|use_| use_.ends_with("/ 64MiB")),
+            .is_some_and(|used| used.ends_with("/ 64MiB")),
         "{stats}"
     );
     let table = world.ok(&["stats", "--no-stream"]);

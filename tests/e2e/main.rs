@@ -63,6 +63,7 @@ mod shapes;
 mod sign;
 mod stdio;
 mod storage;
+mod storm;
 mod together;
 mod tools;
 mod transfer;

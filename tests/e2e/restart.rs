@@ -143,3 +143,97 @@ fn a_signal_that_no_handler_hears_is_on_record() {
     let state = inspect(&world, "hit")["State"].clone();
     assert_eq!(state["Error"], "ended by signal 24");
 }
+
+#[test]
+fn a_policy_and_limits_are_changed() {
+    let world = World::new();
+    image(&world);
+    world.ok(&["run", "-d", "--name", "one", "again"]);
+    let change = [
+        "update",
+        "--restart",
+        "always",
+        "--memory",
+        "32m",
+        "--cpus",
+        "0.5",
+        "one",
+    ];
+    let output = world.run(&change).expect_code(0, &change);
+    assert_eq!(output.text(), "one\n");
+    assert!(
+        output.errors().contains("next start"),
+        "{}",
+        output.errors()
+    );
+    let host = inspect(&world, "one")["HostConfig"].clone();
+    assert_eq!(host["RestartPolicy"]["Name"], "always");
+    assert_eq!(
+        (&host["Memory"], &host["NanoCpus"]),
+        (&(32 << 20).into(), &500_000_000.into())
+    );
+    // It is watched over already: the policy counts for this life.
+    kill_process(&world, "one");
+    wait_until("it is back", || inspect(&world, "one")["RestartCount"] == 1);
+    world.ok(&["update", "--restart", "no", "one"]);
+    kill_process(&world, "one");
+    assert_eq!(world.ok(&["wait", "one"]), "137\n");
+
+    world.ok(&["create", "--rm", "--name", "gone", "again"]);
+    let refused = ["update", "--restart", "always", "gone"];
+    let output = world.run(&refused).expect_code(1, &refused);
+    assert!(output.errors().contains("--rm"), "{}", output.errors());
+    world.refused(&["update", "one"]);
+    assert!(
+        world
+            .refused(&["update", "--cpu-shares", "5", "one"])
+            .contains("--cpus")
+    );
+}
+
+#[test]
+fn a_unit_for_systemd_is_written() {
+    let world = World::new();
+    let folder = world.path("units");
+    let arguments = [
+        "system",
+        "install-unit",
+        "--dir",
+        folder.to_str().expect("text"),
+    ];
+    let output = world.run(&arguments).expect_code(0, &arguments);
+    let unit = folder.join("coracle.service");
+    assert_eq!(output.text(), format!("{}\n", unit.display()));
+    assert!(
+        output.errors().contains("enable coracle.service"),
+        "{}",
+        output.errors()
+    );
+    let text = std::fs::read_to_string(unit).expect("the unit");
+    let start = format!(
+        "--root \"{}\" start --all-policies\n",
+        world.root().display()
+    );
+    assert!(text.contains(&start), "{text}");
+}
+
+#[test]
+fn what_docker_answers_with_one_is_answered_with_one() {
+    let world = World::new();
+    image(&world);
+    world.ok(&["create", "--name", "taken", "again"]);
+    for arguments in [
+        &["create", "--name", "taken", "again"][..],
+        &["kill", "-s", "FOO", "taken"],
+        &["stop", "-s", "FOO", "taken"],
+        &["logs", "--since", "foo", "taken"],
+        &["kill", "taken"],
+    ] {
+        world.run(arguments).expect_code(1, arguments);
+    }
+    assert_eq!(
+        world.json(&["info", "--format", "json"])["ContainersStopped"],
+        1
+    );
+    assert!(world.ok(&["info"]).contains("\nImages: 1\n"));
+}

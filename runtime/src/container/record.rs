@@ -280,6 +280,14 @@ impl Refusals {
     /// Longest text that is kept, in bytes of UTF-8: a host name with its port.
     const LONGEST: usize = 300;
 
+    /// Opens the file of a container that another process runs. A line is added with one write, and mixes with no other.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::options().append(true).open(path)?;
+        Ok(Self {
+            file: Arc::new(file),
+        })
+    }
+
     /// Adds a line. The caller bounds how many.
     ///
     /// # Errors

@@ -11,9 +11,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::store::{CONFIG, OWNER, STATE, UPPER, WORK, read_bounded, read_config};
+use super::store::{CONFIG, OWNER, STATE, UPPER, WORK, read_config};
 use super::sweep::NEW;
-use super::{ContainerConfig, ContainerStore, Id, Name, Record};
+use super::{ContainerStore, Id, Name, Record};
 use crate::sys;
 
 /// An ended container's folder, locked and out of sight.
@@ -52,28 +52,9 @@ impl ContainerStore {
         })
     }
 
-    /// Gives the name of an ended container to the new one, and says whether that worked. If not, it is free.
-    pub(super) fn pass_name_on(&self, husk: &Husk, config: &ContainerConfig) -> bool {
-        let old = self.names().join(husk.name.as_str());
-        let new = self.names().join(config.name.as_str());
-        // Somebody else may have it by now.
-        if !read_bounded(&old, 256).is_ok_and(|text| text == husk.id.as_str().as_bytes()) {
-            return false;
-        }
-        // Of the same length as the old one: it is never empty or cut.
-        let passed = write_over(&old, config.id.as_str().as_bytes())
-            // As creating it would, this fails if the name is taken.
-            .and_then(|()| {
-                if old == new {
-                    Ok(())
-                } else {
-                    fs::hard_link(&old, &new)
-                }
-            });
-        if old != new || passed.is_err() {
-            drop(fs::remove_file(&old));
-        }
-        passed.is_ok()
+    /// Frees the name of the ended container.
+    pub(super) fn free_name_of(&self, husk: &Husk) {
+        self.free_name(&husk.name, husk.id.as_str());
     }
 }
 

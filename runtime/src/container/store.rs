@@ -11,7 +11,7 @@ use cap_std::fs::Dir;
 use super::record::{Life, Refused, Start, is_running};
 use super::reuse::{self, Husk};
 use super::sweep::{self, NEW};
-use super::{ContainerConfig, Exit, Id, LastWords, Name, Record, RestartPolicy};
+use super::{ContainerConfig, Exit, Id, LastWords, Name, Record, Refusals, RestartPolicy};
 use crate::sys;
 
 /// What can go wrong with a container on disk.
@@ -244,10 +244,11 @@ impl ContainerStore {
     fn create_at(&self, home: PathBuf, config: ContainerConfig) -> Result<Owned, ContainerError> {
         let text = to_text(&config)?;
         let husk = self.sweep_but_one(&config.id);
-        let named = husk
-            .as_ref()
-            .is_some_and(|husk| self.pass_name_on(husk, &config));
-        if !named && let Err(error) = self.claim_name(&config) {
+        if let Some(husk) = &husk {
+            // It may be the one that is wanted again.
+            self.free_name_of(husk);
+        }
+        if let Err(error) = self.claim_name(&config) {
             if let Some(husk) = husk {
                 drop(sweep::remove(&husk.dir));
             }
@@ -443,6 +444,14 @@ impl ContainerStore {
     ///
     /// [`ContainerError::NotFound`], [`ContainerError::Ambiguous`], or what the file system says.
     pub fn find(&self, text: &str) -> Result<Container, ContainerError> {
+        // Without reading those of a thousand others, where the text says which it is.
+        let found = self
+            .find_by_id(text)
+            .or_else(|| self.find_by_name(text))
+            .or_else(|| self.find_by_beginning(text));
+        if let Some(container) = found {
+            return Ok(container);
+        }
         let mut all = self.list()?.containers;
         let whole = |container: &Container| container.config.id.as_str() == text;
         let named = |container: &Container| container.config.name.as_str() == text;
@@ -466,18 +475,59 @@ impl ContainerStore {
         }
     }
 
+    /// Returns the container with this whole id, if it is there and not about to be gone.
+    fn find_by_id(&self, text: &str) -> Option<Container> {
+        let id: Id = text.parse().ok()?;
+        [self.kept(), self.ephemeral()]
+            .iter()
+            .find_map(|parent| {
+                let dir = parent.join(id.as_str());
+                let config = read_config(&dir).ok()?;
+                Some(Container { config, dir })
+            })
+            .filter(|container| !container.is_leaving() && !container.is_over())
+    }
+
+    /// Returns the container that the name's file leads to, if it has that name.
+    fn find_by_name(&self, text: &str) -> Option<Container> {
+        let name: Name = text.parse().ok()?;
+        let id = read_bounded(&self.names().join(name.as_str()), 256).ok()?;
+        self.find_by_id(&String::from_utf8_lossy(&id))
+            .filter(|container| container.config.name == name)
+    }
+
+    /// Returns the only container whose id begins so.
+    fn find_by_beginning(&self, text: &str) -> Option<Container> {
+        if text.is_empty() {
+            return None;
+        }
+        let mut found = None;
+        for parent in [self.kept(), self.ephemeral()] {
+            for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                if name.to_str().is_some_and(|name| name.starts_with(text))
+                    && found.replace(name).is_some()
+                {
+                    return None;
+                }
+            }
+        }
+        self.find_by_id(found?.to_str()?)
+    }
+
     /// Gives a container another name, whether it runs or not.
     ///
     /// # Errors
     ///
     /// [`ContainerError::NameInUse`], or what the file system says; the old name holds then.
     pub fn rename(&self, container: &mut Container, name: Name) -> Result<(), ContainerError> {
+        let _lock = container.lock_config()?;
         let old = container.config.name.clone();
         let mut config = container.config.clone();
         config.name = name;
         self.claim_name(&config)?;
         let name = config.name.clone();
-        if let Err(error) = container.replace_config(config) {
+        if let Err(error) = container.write_config(config) {
             // The first error is the one to report.
             drop(fs::remove_file(self.names().join(name.as_str())));
             return Err(error);
@@ -548,12 +598,35 @@ impl ContainerStore {
 }
 
 impl Container {
-    /// Writes another config, which counts from the next start on.
+    /// Changes the config, which counts from the next start on. Says whether that made a difference.
     ///
     /// # Errors
     ///
     /// [`ContainerError::LargeConfig`], or what the file system says; the old one holds then.
-    pub fn replace_config(&mut self, config: ContainerConfig) -> Result<(), ContainerError> {
+    pub fn change_config(
+        &mut self,
+        change: impl FnOnce(&mut ContainerConfig),
+    ) -> Result<bool, ContainerError> {
+        let _lock = self.lock_config()?;
+        let mut config = self.config.clone();
+        change(&mut config);
+        if config == self.config {
+            return Ok(false);
+        }
+        self.write_config(config)?;
+        Ok(true)
+    }
+
+    /// Keeps others from changing the config, and reads it as it is now.
+    fn lock_config(&mut self) -> Result<File, ContainerError> {
+        // Locked is the folder: the file is replaced.
+        let lock = File::open(&self.dir).map_err(failed("opening", &self.dir))?;
+        lock.lock().map_err(failed("locking", &self.dir))?;
+        self.config = read_config(&self.dir)?;
+        Ok(lock)
+    }
+
+    fn write_config(&mut self, config: ContainerConfig) -> Result<(), ContainerError> {
         let text = to_text(&config)?;
         let path = self.dir.join(CONFIG);
         let new = path.with_extension(format!("{}.new", std::process::id()));
@@ -673,6 +746,16 @@ impl Container {
     /// Returns the file that the process which runs the container keeps locked.
     pub fn state_path(&self) -> PathBuf {
         self.dir.join(STATE)
+    }
+
+    /// Opens its record, to write down what another program in it is refused.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says.
+    pub fn refusals(&self) -> Result<Refusals, ContainerError> {
+        let path = self.state_path();
+        Refusals::open(&path).map_err(failed("opening", &path))
     }
 
     /// Opens its record, to read what it says last even if the container is removed meanwhile.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::record::is_running;
 use super::store::{STATE, failed, read_bounded};
-use super::sweep::{DEAD, NEW, STALE, is_abandoned, is_older_than};
+use super::sweep::{DEAD, FREED, NEW, STALE, is_abandoned, is_older_than};
 use super::{ContainerError, ContainerStore, Id, Name};
 
 impl ContainerStore {
@@ -19,7 +19,10 @@ impl ContainerStore {
     pub fn strays(&self) -> Result<Vec<PathBuf>, ContainerError> {
         let mut strays = Vec::new();
         for path in entries(&self.staging())? {
-            if path.extension().is_some_and(|end| end == DEAD) || is_abandoned(&path) {
+            let ends_with = |ending| path.extension().is_some_and(|end| end == ending);
+            // Whoever frees a name may be between two steps.
+            let freed = ends_with(FREED) && is_older_than(&path, STALE);
+            if ends_with(DEAD) || freed || (!ends_with(FREED) && is_abandoned(&path)) {
                 strays.push(path);
             }
         }
@@ -54,6 +57,9 @@ impl ContainerStore {
                 None => fs::remove_file(path).map_err(failed("removing", path)),
             };
         }
+        if path.extension().is_some_and(|end| end == FREED) {
+            return fs::remove_file(path).map_err(failed("removing", path));
+        }
         if path.extension().is_some_and(|end| end == DEAD) {
             return super::sweep::remove(path).map_err(failed("removing", path));
         }
@@ -63,7 +69,7 @@ impl ContainerStore {
         }
     }
 
-    fn leads_anywhere(&self, name: &Path) -> bool {
+    pub(super) fn leads_anywhere(&self, name: &Path) -> bool {
         let text = read_bounded(name, 256).unwrap_or_default();
         let Ok(id) = String::from_utf8_lossy(&text).parse::<Id>() else {
             return false;

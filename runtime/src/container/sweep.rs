@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::execs;
 use super::record::is_running;
 use super::reuse::Husk;
 use super::store::{STATE, failed, read_bounded, read_config};
@@ -17,6 +18,8 @@ use super::{Container, ContainerError, ContainerStore, Id, Name};
 pub(super) const NEW: &str = "new";
 /// What a directory in removal ends with, below `staging`.
 pub(super) const DEAD: &str = "dead";
+/// What a name's file that is being freed ends with, below `staging`.
+pub(super) const FREED: &str = "freed";
 
 /// How many directories one command looks at, so that a start never waits for thousands of them.
 const SWEEP_AT_MOST: usize = 16;
@@ -25,9 +28,12 @@ const SWEEP_AT_MOST: usize = 16;
 pub(super) const STALE: Duration = Duration::from_secs(60);
 
 impl ContainerStore {
-    /// Clears away a bounded number of directories.
+    /// Clears away a bounded number of directories and names.
     pub(super) fn sweep(&self) {
         self.sweep_staging();
+        for name in some(fs::read_dir(self.names())) {
+            self.sweep_name(&name);
+        }
         for home in self.some_ephemeral() {
             self.discard_ended(&home);
         }
@@ -55,6 +61,10 @@ impl ContainerStore {
             let path = entry.path();
             if path.extension().is_some_and(|end| end == DEAD) {
                 drop(remove(&path));
+            } else if path.extension().is_some_and(|end| end == FREED) {
+                if is_older_than(&path, STALE) {
+                    drop(fs::remove_file(&path));
+                }
             } else if is_abandoned(&path) {
                 drop(self.discard(&path, None));
             }
@@ -63,19 +73,18 @@ impl ContainerStore {
 
     /// Returns some containers that are removed when they end, whether they have or not.
     fn some_ephemeral(&self) -> Vec<PathBuf> {
-        let ephemeral = fs::read_dir(self.ephemeral());
-        let all: Vec<DirEntry> = ephemeral.into_iter().flatten().flatten().collect();
-        // From anywhere, so that a few that run for long do not hide those behind them for ever.
-        let first = match all.len() {
-            0..=SWEEP_AT_MOST => 0,
-            count => RandomState::new().hash_one(count) as usize % count,
-        };
-        let some = all
-            .iter()
-            .cycle()
-            .skip(first)
-            .take(SWEEP_AT_MOST.min(all.len()));
-        some.map(DirEntry::path).collect()
+        some(fs::read_dir(self.ephemeral()))
+    }
+
+    /// Frees a name that was taken for a container which never came to be.
+    fn sweep_name(&self, path: &Path) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(name) = name.and_then(|name| name.parse().ok())
+            && is_older_than(path, STALE)
+            && !self.leads_anywhere(path)
+        {
+            drop(self.release_stale_name(&name, path));
+        }
     }
 
     fn discard_ended(&self, home: &Path) {
@@ -94,6 +103,7 @@ impl ContainerStore {
             Some(name) => Some(name.clone()),
             None => read_config(home).ok().map(|config| config.name),
         };
+        execs::release_all(home);
         let dead = self.staging().join(id).with_extension(DEAD);
         match fs::rename(home, &dead) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -107,12 +117,19 @@ impl ContainerStore {
         remove(&dead).map_err(failed("removing", &dead))
     }
 
-    /// Frees a name if it is still this container's: it may have been given to a new one.
+    /// Frees a name if it is still this container's: it may have been given to a new one. It is moved aside first: between a look
+    /// and a removal somebody else could take the name, and lose it again.
     pub(super) fn free_name(&self, name: &Name, id: &str) {
         let path = self.names().join(name.as_str());
-        if read_bounded(&path, 256).is_ok_and(|text| text == id.as_bytes()) {
-            drop(fs::remove_file(&path));
+        let aside = self.staging().join(id).with_extension(FREED);
+        if fs::rename(&path, &aside).is_err() {
+            return;
         }
+        if !read_bounded(&aside, 256).is_ok_and(|text| text == id.as_bytes()) {
+            // It is somebody else's. Who has taken the name this very moment keeps it.
+            drop(fs::hard_link(&aside, &path));
+        }
+        drop(fs::remove_file(&aside));
     }
 
     /// Frees a name whose container is gone or ended unseen; says who has it otherwise.
@@ -177,6 +194,22 @@ impl ContainerStore {
             Err(in_use())
         }
     }
+}
+
+/// Returns some of a directory's entries, from anywhere in it, so that a few that stay for long do not hide those behind them for
+/// ever.
+fn some(entries: io::Result<fs::ReadDir>) -> Vec<PathBuf> {
+    let all: Vec<DirEntry> = entries.into_iter().flatten().flatten().collect();
+    let first = match all.len() {
+        0..=SWEEP_AT_MOST => 0,
+        count => RandomState::new().hash_one(count) as usize % count,
+    };
+    let some = all
+        .iter()
+        .cycle()
+        .skip(first)
+        .take(SWEEP_AT_MOST.min(all.len()));
+    some.map(DirEntry::path).collect()
 }
 
 fn free(path: &Path) -> Result<(), ContainerError> {

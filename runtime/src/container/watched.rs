@@ -9,12 +9,16 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::store::{failed, read_bounded};
 use super::{Container, ContainerError, ContainerStore, Exit, Health, Record};
 use crate::sys;
+
+/// How long another process may ask before we look again.
+const ASKING: Duration = Duration::from_millis(1);
 
 const MONITOR: &str = "monitor";
 const WATCHED: &str = "watched.json";
@@ -53,12 +57,13 @@ impl Container {
             .truncate(false)
             .open(&path);
         let mut file = opened.map_err(failed("opening", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            // Who asks holds the lock for a moment, together with others.
-            Err(TryLockError::WouldBlock) if self.is_watched()? => return Ok(None),
-            Err(TryLockError::WouldBlock) => file.lock().map_err(failed("locking", &path))?,
-            Err(TryLockError::Error(error)) => return Err(failed("locking", &path)(error)),
+        while let Err(error) = file.try_lock() {
+            match error {
+                TryLockError::Error(error) => return Err(failed("locking", &path)(error)),
+                TryLockError::WouldBlock if self.is_watched()? => return Ok(None),
+                // Who asks holds the lock for a moment, together with others.
+                TryLockError::WouldBlock => std::thread::sleep(ASKING),
+            }
         }
         let mut write = || {
             file.set_len(0)?;

@@ -239,7 +239,7 @@ pub(in super::super) fn grant_request(
 }
 
 /// Tells that the guest was refused something, and how to grant it.
-fn tell(capability: &Capability) {
+pub(in super::super) fn tell(capability: &Capability) {
     let what = format!("the guest was refused {} {capability}", capability.class());
     let hint = capability
         .flag()

@@ -1,15 +1,11 @@
 //! `coracle attach`
 
-use std::io::IsTerminal;
-
 use coracle_runtime::console::DetachKeys;
-use coracle_runtime::container::{Container, State};
-use coracle_runtime::logs::Wanted;
+use coracle_runtime::container::{Container, LastWords, State};
 use jiff::Timestamp;
 
+use super::super::Exit;
 use super::super::error::Failure;
-use super::super::{Exit, ui};
-use super::logs::Printer;
 use super::start::plain;
 use crate::engine::{Engine, Error, is_paused};
 
@@ -54,7 +50,9 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
         signals: args.sig_proxy,
         since: None,
     };
-    join(engine, &found.container, joining)
+    // Held open: what it says at the end is there even if the container is removed then.
+    let words = found.container.last_words().map_err(Error::from)?;
+    join(engine, &found.container, &words, joining)
 }
 
 /// How a container is joined.
@@ -73,15 +71,21 @@ pub(super) struct Joining {
 pub(super) fn join(
     engine: &Engine,
     container: &Container,
+    words: &LastWords,
     mut joining: Joining,
 ) -> Result<Exit, Failure> {
+    use super::super::ui;
     use coracle_runtime::console::{self, End};
+    use std::io::IsTerminal;
     let failed = |doing: &str| {
         let doing = format!("{doing} {}", container.config.name);
         move |source| Failure::Plain(Box::new(Failure::Io { doing, source }))
     };
-    // Held open: what it says at the end is there even if the container is removed then.
-    let words = container.last_words().map_err(Error::from)?;
+    // One that has ended already serves nobody.
+    let connect = |doing: &str| match console::connect(&container.folder()) {
+        Err(_) if !container.is_active().unwrap_or(true) => Ok(None),
+        connected => connected.map(Some).map_err(failed(doing)),
+    };
     let config = &container.config;
     let typing = joining.typing && config.open_stdin;
     if config.tty {
@@ -90,16 +94,15 @@ pub(super) fn join(
                 "the input device is not a TTY",
             ))));
         }
-        let stream =
-            console::connect(&container.folder()).map_err(failed("joining the terminal of"))?;
-        let end = console::attach(stream, &mut joining.keys, typing);
-        if end.map_err(failed("passing on the terminal of"))? == End::Detached {
-            ui::status("read escape sequence");
-            return Ok(Exit::Success);
+        if let Some(stream) = connect("joining the terminal of")? {
+            let end = console::attach(stream, &mut joining.keys, typing);
+            if end.map_err(failed("passing on the terminal of"))? == End::Detached {
+                ui::status("read escape sequence");
+                return Ok(Exit::Success);
+            }
         }
     } else {
-        if typing {
-            let mut stream = console::connect(&container.folder()).map_err(failed("joining"))?;
+        if typing && let Some(mut stream) = connect("joining")? {
             // It waits for this command's input when the program has ended; this process does not wait for it.
             std::thread::spawn(move || console::send_input(&mut stream));
         }
@@ -112,7 +115,7 @@ pub(super) fn join(
         }
         follow(engine, container, joining.since)?;
     }
-    match engine.last_exit(container, &words).map_err(plain)? {
+    match engine.last_exit(container, words).map_err(plain)? {
         Some(code) => Ok(Exit::Guest(code)),
         None => Err(Failure::Plain(Box::new(Failure::usage(format!(
             "container {} goes on without this command, which did not take what it said in time",
@@ -123,7 +126,7 @@ pub(super) fn join(
 
 /// Refuses: there are no containers in the background on this system yet.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn join(_: &Engine, _: &Container, _: Joining) -> Result<Exit, Failure> {
+pub(super) fn join(_: &Engine, _: &Container, _: &LastWords, _: Joining) -> Result<Exit, Failure> {
     Err(Failure::usage(
         "there are no containers in the background on this system yet",
     ))
@@ -132,7 +135,9 @@ pub(super) fn join(_: &Engine, _: &Container, _: Joining) -> Result<Exit, Failur
 /// Shows what the program says, until it ends.
 #[cfg(target_os = "linux")]
 fn follow(engine: &Engine, container: &Container, since: Option<Timestamp>) -> Result<(), Failure> {
-    let wanted = Wanted {
+    use super::super::ui;
+    use super::logs::Printer;
+    let wanted = coracle_runtime::logs::Wanted {
         since,
         tail: since.is_none().then_some(0),
         until: None,

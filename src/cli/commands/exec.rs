@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use super::super::args::env;
+use super::super::args::{env, policy};
 use super::super::error::Failure;
 use super::super::{Exit, ui};
 use super::start::plain;
@@ -89,6 +89,7 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
         cwd: args.workdir,
         open_stdin: args.interactive,
         tty: args.tty,
+        tell: Some(policy::tell),
     };
     let prepared = engine.prepare_exec(&container, exec).map_err(plain)?;
     if prepared.compiled {

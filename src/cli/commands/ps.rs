@@ -135,6 +135,8 @@ fn row(summary: &ContainerSummary, whole: bool, size: Option<ContainerSize>) -> 
     let config = &summary.container.config;
     let now = now();
     let created = units::ago(config.created, now);
+    // Asked once: it is the kernel that is asked.
+    let word = state(&summary.state);
     Row {
         command: command(&config.args, whole),
         created_at: units::listed_time(config.created),
@@ -176,8 +178,8 @@ fn row(summary: &ContainerSummary, whole: bool, size: Option<ContainerSize>) -> 
             _ => String::new(),
         },
         running_for: created,
-        state: state(&summary.state),
-        status: status(summary, now),
+        state: word,
+        status: status(summary, word, now),
     }
 }
 
@@ -201,12 +203,12 @@ pub(in super::super) fn state(state: &State) -> &'static str {
     }
 }
 
-fn status(summary: &ContainerSummary, now: i64) -> String {
+fn status(summary: &ContainerSummary, word: &str, now: i64) -> String {
     let state = &summary.state;
     match state {
         State::Created => "Created".to_owned(),
         State::Running { started, .. } => {
-            let halted = if is_paused(state) { " (Paused)" } else { "" };
+            let halted = if word == "paused" { " (Paused)" } else { "" };
             let up = units::duration(now.saturating_sub(*started));
             format!("Up {up}{halted}{}", well(&summary.container))
         }

@@ -86,6 +86,8 @@ pub(super) fn in_foreground(
     typing: bool,
 ) -> Result<Exit, Failure> {
     let since = Timestamp::now();
+    // Held open: one that is removed at its end may be gone before it is joined.
+    let words = container.last_words().map_err(Error::from)?;
     in_background(engine, container)?;
     let joining = attach::Joining {
         keys: keys.unwrap_or_default(),
@@ -93,7 +95,7 @@ pub(super) fn in_foreground(
         signals: true,
         since: Some(since),
     };
-    attach::join(engine, container, joining)
+    attach::join(engine, container, &words, joining)
 }
 
 /// Starts what ran, or would have run again, when the machine went down.

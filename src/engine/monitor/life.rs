@@ -181,6 +181,7 @@ impl<'a> Life<'a> {
 
     /// Sees to it that how it ended is on record, and tells.
     fn end(&self, host: &Host, status: ExitStatus) -> Outcome {
+        self.container.release_execs();
         let otherwise = unsaid(status);
         let exit = match self.container.settle(&otherwise) {
             Ok(Some(exit)) => exit,

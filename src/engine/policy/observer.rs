@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
-use coracle_runtime::container::{Owned, Refusals};
+use coracle_runtime::container::{Container, Owned, Refusals};
 use coracle_runtime::policy::record::Recorder;
 use coracle_runtime::policy::{Capability, Observer};
 
@@ -13,7 +13,7 @@ use super::super::Error;
 /// Different refusals that are told. A guest that tries more is looking for holes, and would fill a terminal.
 const TOLD: usize = 16;
 
-/// The observer of a container's own guest.
+/// The observer of a container's guest.
 #[derive(Debug)]
 pub(in super::super) struct Watch {
     refusals: Refusals,
@@ -36,6 +36,19 @@ impl Watch {
         Ok(Self {
             refusals: owned.record.refusals(),
             recorder: recorder.map_err(Error::Recording)?,
+            tell,
+            told: Mutex::default(),
+        })
+    }
+
+    /// Watches over another program in a container. What it is refused goes to the container's record as well.
+    pub(in super::super) fn beside(
+        container: &Container,
+        tell: Option<fn(&Capability)>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            refusals: container.refusals()?,
+            recorder: None,
             tell,
             told: Mutex::default(),
         })

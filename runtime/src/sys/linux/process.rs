@@ -1,7 +1,7 @@
 //! Processes, and who this one is.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -88,11 +88,13 @@ impl Process {
 
 /// Has somebody stopped the process, as `SIGSTOP` does?
 pub fn is_stopped(pid: u32) -> bool {
-    // The state follows the program's name, which is in parentheses and may itself hold one.
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .ok()
-        .and_then(|text| Some(text.rsplit_once(") ")?.1.starts_with('T')))
-        .unwrap_or(false)
+    // The state follows the program's name, which is in parentheses and may itself hold one. Read at once, as far as it is needed:
+    // each call has the kernel write all of it anew.
+    let mut buffer = [0; 128];
+    let read = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut buffer));
+    let text = buffer.get(..read.unwrap_or(0)).unwrap_or_default();
+    let end = text.windows(2).rposition(|pair| pair == b") ");
+    end.and_then(|end| text.get(end + 2)) == Some(&b'T')
 }
 
 /// Leaves the caller's session: no terminal can end this process any more.
