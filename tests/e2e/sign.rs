@@ -14,9 +14,11 @@ const PASSWORD: &str = "correct horse";
 /// Makes `NAME.key` and `NAME.pub` in the folder of the commands.
 pub(crate) fn key_pair(world: &World, name: &str) {
     let arguments = ["generate-key-pair", "--output-key-prefix", name];
-    world
+    let made = world
         .run_with(&arguments, format!("{PASSWORD}\n").as_bytes())
         .expect_code(0, &arguments);
+    let told = format!("Private key written to {name}.key\nPublic key written to {name}.pub\n");
+    assert_eq!(made.errors(), told);
 }
 
 pub(crate) fn sign(world: &World, key: &str, more: &[&str]) -> Output {

@@ -41,9 +41,8 @@ pub(in super::super) fn run(args: &Args) -> Result<Exit, Failure> {
     let [private_name, public_name] = &names;
     write(private_name, pair.private.reveal(), Readers::Owner)?;
     write(public_name, &pair.public, Readers::Everybody)?;
-    ui::status(&format!(
-        "Private key written to {private_name}\nPublic key written to {public_name}"
-    ));
+    ui::status(&format!("Private key written to {private_name}"));
+    ui::status(&format!("Public key written to {public_name}"));
     ui::line(&public.fingerprint().to_string()).map_err(printing)?;
     Ok(Exit::Success)
 }
