@@ -6,12 +6,14 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use coracle_runtime::container::{
-    Container, ContainerError, Exit, LastWords, Name, RestartPolicy, State,
+    Backend, Container, ContainerError, Exit, LastWords, Name, RestartPolicy, State,
 };
 use coracle_runtime::logs::{Follow, LogReader, Wanted};
 use coracle_runtime::policy::Capability;
+use coracle_runtime::spec::Output;
 use coracle_runtime::sys::{self, Signal};
 
+use super::backend::BackendError;
 use super::events::of_container;
 use super::run::Show;
 use super::{ContainerSummary, Engine, Error, Prepared, network};
@@ -47,6 +49,10 @@ pub struct Exec {
     pub open_stdin: bool,
     /// Was a terminal asked for?
     pub tty: bool,
+    /// The user that it runs as, instead of the container's; a WebAssembly program has none.
+    pub user: Option<String>,
+    /// Does nobody see what it says?
+    pub detached: bool,
     /// Is told the first few things that the program is refused.
     pub tell: Option<fn(&Capability)>,
 }
@@ -437,9 +443,18 @@ impl Engine {
         if let Some(cwd) = exec.cwd {
             config.cwd = cwd;
         }
+        if let Some(user) = exec.user {
+            match &mut config.backend {
+                Backend::Native(native) => native.user = Some(user),
+                Backend::Wasm => return Err(BackendError::OnlyLinux { flag: "--user" }.into()),
+            }
+        }
         // The ports are the first program's.
         let mut prepared = self.prepare_again(container, config, Vec::new())?;
         prepared.tell = exec.tell;
+        if exec.detached {
+            prepared.output = Output::Nowhere;
+        }
         Ok(prepared)
     }
 

@@ -106,6 +106,8 @@ pub struct Prepared {
     farewell: Option<fn(&str) -> String>,
     record: Option<Arc<fs::File>>,
     pub(super) tell: Option<fn(&Capability)>,
+    /// Where what the program says goes that runs beside a container's own.
+    pub(super) output: Output,
     /// Had the program to be compiled? Then this process has threads, and cannot raise the second wall any more.
     pub compiled: bool,
 }
@@ -222,6 +224,7 @@ impl Engine {
                 farewell: None,
                 record: None,
                 tell: None,
+                output: Output::Inherit,
                 compiled: false,
             });
         }
@@ -244,6 +247,7 @@ impl Engine {
             farewell: None,
             record: None,
             tell: None,
+            output: Output::Inherit,
             compiled,
         })
     }
@@ -382,7 +386,8 @@ impl Engine {
         let policy = prepared.config.policy.clone();
         let watch = Arc::new(Watch::beside(container, prepared.tell)?);
         let upper = container.open_upper()?;
-        let (fs, spec) = sandbox(prepared, upper, Output::Inherit, Some(watch))?;
+        let output = prepared.output.clone();
+        let (fs, spec) = sandbox(prepared, upper, output, Some(watch))?;
         let mut raise = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
             policy::check_wall(&policy, &wall::raise(&wall)?)?;
             raised();

@@ -23,7 +23,7 @@ pub(in super::super) struct Args {
     /// Run it in the background, and return at once
     #[arg(short, long, conflicts_with = "interactive")]
     detach: bool,
-    /// Run it as this user; a WebAssembly program has none
+    /// Run it as this user; not for a WebAssembly program, which has none
     #[arg(short, long, value_name = "USER")]
     user: Option<String>,
     /// Set a variable; a bare name takes the caller's
@@ -54,6 +54,9 @@ fn in_background(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
     if let Some(dir) = &args.workdir {
         typed.extend(["--workdir", dir.as_str()]);
     }
+    if let Some(user) = &args.user {
+        typed.extend(["--user", user.as_str()]);
+    }
     typed.push(found.container.config.id.as_str());
     typed.extend(args.command.iter().map(String::as_str));
     let command = monitor::own_command(engine, &typed).map(|mut command| {
@@ -70,11 +73,6 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
             "the input device is not a TTY",
         ))));
     }
-    if args.user.is_some() {
-        return Err(Failure::Plain(Box::new(Failure::usage(
-            "--user has no meaning here: a WebAssembly program has no user, and no rights but what is granted",
-        ))));
-    }
     if args.detach {
         return in_background(engine, &args);
     }
@@ -83,20 +81,22 @@ pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure
         .find_container(&args.container)
         .map_err(plain)?
         .container;
+    // Where this is the process behind `exec --detach`, its caller waits for the word.
+    let told = std::env::var_os(TOLD).is_some();
     let exec = Exec {
         args: args.command,
         env,
         cwd: args.workdir,
         open_stdin: args.interactive,
         tty: args.tty,
+        user: args.user,
+        detached: told,
         tell: Some(policy::tell),
     };
     let prepared = engine.prepare_exec(&container, exec).map_err(plain)?;
     if prepared.compiled {
         run::restart(None)?;
     }
-    // Where this is the process behind `exec --detach`, its caller waits for the word.
-    let told = std::env::var_os(TOLD).is_some();
     let mut started = || {
         if told {
             drop(ui::raw(STARTED));

@@ -84,7 +84,8 @@ pub(super) fn spawn_until_started(command: std::io::Result<Command>) -> Result<(
             }
         }
     }
-    if said == STARTED {
+    // What its program says at once may be in the pipe as well.
+    if said.starts_with(STARTED) {
         return Ok(());
     }
     // It has failed, and says on its standard error why.

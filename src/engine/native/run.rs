@@ -107,6 +107,7 @@ impl Engine {
         started: &mut dyn FnMut(),
         ended: &mut dyn FnMut(&Exit),
     ) -> Result<Exit, Error> {
+        let output = prepared.output.clone();
         let (config, ready) = prepared.into_native()?;
         let native = native_of(&config)?;
         let record = read_record(&container.folder()).ok_or_else(|| Error::NotRunning {
@@ -124,11 +125,11 @@ impl Engine {
         };
         let (stdio, mut pumps) = match config.tty {
             true => (Stdio::default(), stdio::Pumps::default()),
-            false => stdio::streams(config.open_stdin, &Output::Inherit)?,
+            false => stdio::streams(config.open_stdin, &output)?,
         };
         let mut added = launcher::exec(&record, &spec, process, stdio, options)?;
         if let Some(terminal) = added.take_terminal() {
-            pumps = stdio::terminal(terminal, config.open_stdin, &Output::Inherit)?;
+            pumps = stdio::terminal(terminal, config.open_stdin, &output)?;
         }
         sys::pass_signals_on(added.pidfd()).map_err(|source| Error::Limit {
             doing: "passing signals on to the program",
