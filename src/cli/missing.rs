@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn dockers_words_are_known() {
-        for word in ["diff", "--ssh", "search", "--dns=1.1.1.1"] {
+        for word in ["builder", "--ssh", "search", "--dns=1.1.1.1"] {
             assert!(feature(word).is_some(), "{word}");
         }
         assert!(feature("--nonsense").is_none());
