@@ -161,6 +161,24 @@ impl Digest {
         hasher.finish()
     }
 
+    /// Returns the SHA-256 digest of all that a reader has.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn sha256_of_reader(mut reader: impl std::io::Read) -> std::io::Result<Self> {
+        let mut hasher = Hasher::sha256();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(len) => hasher.update(buffer.get(..len).unwrap_or_default()),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Returns the algorithm's name: `sha256` or `sha512`.
     pub fn algorithm(&self) -> &str {
         self.algorithm.name()

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use coracle_packager::build::containerfile::{ContainerfileError, parse};
-use coracle_packager::build::plan::{Options, Planner, Start};
+use coracle_packager::build::plan::{BaseName, Options, Planner, Start};
 use coracle_packager::platform::Platform;
 use proptest::prelude::*;
 
@@ -159,7 +159,7 @@ fn plan(case: &Path) -> Result<String, ContainerfileError> {
     let start = Start {
         env: told("env"),
         working_dir: told("workdir").pop().unwrap_or_default(),
-        shell: None,
+        ..Start::default()
     };
     read(&text, &args, told("target").pop().as_deref(), start)
 }
@@ -176,18 +176,36 @@ fn read(
         target,
         platform: &platform,
         build_platform: &Platform::new("linux", "amd64", None),
+        contexts: &[],
     };
     let file = parse("Containerfile", text)?;
     let planner = Planner::new(&file, options)?;
-    let base = planner.base()?;
-    let plan = planner.steps(start, &base.platform)?;
-    let mut out = format!("{:?} for {}\n", base.name, base.platform);
-    for step in plan.steps {
-        writeln!(out, "{}: {}", step.at.place.line, step.text).expect("text can be written");
-        writeln!(out, "    {:?}", step.action).expect("text can be written");
+    let mut out = String::new();
+    // From the first stage to the target: each is planned as if its base were empty, or the stage that it names.
+    let target = planner.target()?;
+    let mut args = vec![std::collections::BTreeMap::new(); file.stages.len()];
+    for stage in 0..=target {
+        let base = planner.base(stage)?;
+        let mut start = start.clone();
+        if let BaseName::Stage(earlier) = base.name {
+            start.args.clone_from(&args[earlier]);
+        }
+        let plan = planner.steps(stage, start, &base.platform)?;
+        writeln!(out, "{:?} for {}", base.name, base.platform).expect("text can be written");
+        for need in planner.needs(stage)? {
+            writeln!(out, "needs {}", file.stage_name(need)).expect("text can be written");
+        }
+        for step in plan.steps {
+            writeln!(out, "{}: {}", step.at.place.line, step.text).expect("text can be written");
+            writeln!(out, "    {:?}", step.action).expect("text can be written");
+        }
+        args[stage] = plan.args;
     }
-    for name in plan.unused_args {
+    for name in planner.unused_args() {
         writeln!(out, "unused argument {name}").expect("text can be written");
+    }
+    for (place, name) in planner.undefined() {
+        writeln!(out, "{}: `{name}` is not set", place.line).expect("text can be written");
     }
     Ok(out)
 }

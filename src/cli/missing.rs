@@ -19,16 +19,7 @@ const FEATURES: [(&[&str], &str); 5] = [
         "see `coracle --help` for what there is",
     ),
     (
-        &[
-            "--no-cache",
-            "--progress",
-            "--secret",
-            "--ssh",
-            "--output",
-            "-o",
-            "--cache-from",
-            "--cache-to",
-        ],
+        &["--secret", "--ssh", "--cache-from", "--cache-to"],
         "a build reads its folder and makes an image",
     ),
 ];

@@ -1,6 +1,7 @@
 //! The command line: what was typed, what it means, what is printed.
 
 mod args;
+mod build_progress;
 mod ceiling;
 mod commands;
 mod error;

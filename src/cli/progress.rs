@@ -1,9 +1,8 @@
-//! Progress of transfers and builds: bars on a terminal, plain lines otherwise.
+//! Progress of transfers: bars on a terminal, plain lines otherwise.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use coracle_packager::build::BuildEvent;
 use coracle_packager::digest::Digest;
 use coracle_packager::registry::TransferEvent;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -15,7 +14,7 @@ use super::ui;
 pub(super) enum Progress {
     /// Not at all.
     Quiet,
-    /// A line for each blob or step.
+    /// A line for each blob.
     Plain,
     /// Bars that move.
     Bars(Bars),
@@ -26,8 +25,6 @@ pub(super) struct Bars {
     all: MultiProgress,
     /// One for each blob on its way.
     blobs: Mutex<HashMap<Digest, ProgressBar>>,
-    /// One for all steps of a build.
-    steps: Mutex<Option<ProgressBar>>,
 }
 
 impl Progress {
@@ -39,7 +36,6 @@ impl Progress {
             Self::Bars(Bars {
                 all: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
                 blobs: Mutex::default(),
-                steps: Mutex::default(),
             })
         } else {
             Self::Plain
@@ -57,23 +53,6 @@ impl Progress {
                 ui::status(&format!("{}: already there", digest.short()));
             }
             _ => {}
-        }
-    }
-
-    /// Shows one event of a build.
-    pub(super) fn build(&self, event: &BuildEvent) {
-        let BuildEvent::Step {
-            number,
-            total,
-            text,
-        } = event
-        else {
-            return;
-        };
-        match self {
-            Self::Quiet => {}
-            Self::Plain => ui::status(&format!("[{number}/{total}] {text}")),
-            Self::Bars(bars) => bars.step(*number, *total, text),
         }
     }
 }
@@ -109,33 +88,11 @@ impl Bars {
         }
     }
 
-    fn step(&self, number: usize, total: usize, text: &str) {
-        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
-        let bar = steps
-            .get_or_insert_with(|| self.add(total as u64, "[{bar:30}] {pos}/{len} {wide_msg}"));
-        bar.set_position(number as u64);
-        bar.set_message(sanitize(text));
-    }
-
     fn add(&self, length: u64, template: &str) -> ProgressBar {
         let style = ProgressStyle::with_template(template);
         let style = style
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("=> ");
         self.all.add(ProgressBar::new(length)).with_style(style)
-    }
-}
-
-impl Drop for Bars {
-    /// Leaves the last step in sight, whether it went well or not.
-    fn drop(&mut self) {
-        if let Some(bar) = self
-            .steps
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
-            bar.abandon();
-        }
     }
 }

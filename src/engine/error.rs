@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use coracle_packager::archive::ArchiveError;
-use coracle_packager::build::{AppendError, BuildError};
+use coracle_packager::build::{AppendError, BuildError, UnpackError};
 use coracle_packager::convert::ConvertError;
 use coracle_packager::digest::DigestError;
 use coracle_packager::image::select::SelectError;
@@ -322,6 +322,9 @@ pub enum Error {
     /// One more layer on an image.
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// Files cannot be written where a build was told to.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
     /// A container on disk.
     #[error(transparent)]
     Container(#[from] ContainerError),

@@ -29,14 +29,19 @@ impl Engine {
     pub fn export(&self, text: &str, to: ExportTo<'_>) -> Result<Vec<String>, Error> {
         let container = self.find_container(text)?.container;
         let fs = self.changes_of(&container)?.merged;
-        match to {
-            ExportTo::Stream(stream) => write(&fs, stream, "standard output"),
-            ExportTo::File(path) => {
-                let mut file = Replace::create(path)?;
-                let left = write(&fs, &mut file.file, &path.display().to_string())?;
-                file.finish()?;
-                Ok(left)
-            }
+        write_to(&fs, to)
+    }
+}
+
+/// Writes all files as a tar archive.
+pub(super) fn write_to(fs: &GuestFs, to: ExportTo<'_>) -> Result<Vec<String>, Error> {
+    match to {
+        ExportTo::Stream(stream) => write(fs, stream, "standard output"),
+        ExportTo::File(path) => {
+            let mut file = Replace::create(path)?;
+            let left = write(fs, &mut file.file, &path.display().to_string())?;
+            file.finish()?;
+            Ok(left)
         }
     }
 }

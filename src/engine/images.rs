@@ -12,6 +12,7 @@ use coracle_packager::registry::{Pushed, TransferEvent};
 use coracle_packager::store::StoredImage;
 use coracle_runtime::sandbox::wasm::link::key;
 
+use super::build::STEPS;
 use super::disk::bytes_in;
 use super::registries::runtime;
 use super::{Engine, Error, Registries, link, now};
@@ -321,9 +322,18 @@ impl Engine {
         for container in containers.containers {
             used.push(Digest::parse(&container.config.manifest)?);
         }
-        let mut bytes = self.store.collect_garbage(&used)?.bytes;
+        // What earlier builds made stays for later ones, for a while.
+        let steps = self.step_cache();
+        let steps = steps.keep().map_err(|source| Error::File {
+            doing: "listing",
+            path: self.root.join(STEPS),
+            source,
+        })?;
+        let keep: Vec<Digest> = used.iter().chain(&steps.blobs).cloned().collect();
+        let mut bytes = self.store.collect_garbage(&keep)?.bytes;
         // What cannot be read may need any layer: then all of them stay.
-        if let Ok(needed) = self.needed(&used) {
+        if let Ok(mut needed) = self.needed(&used) {
+            needed.diff_ids.extend(steps.diff_ids);
             let packed = self
                 .layers
                 .collect_garbage(&needed.chains, &needed.diff_ids)?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 
 use coracle_packager::archive::{self, NewImage};
-use coracle_packager::build::{self, BaseImages, BuildRequest};
+use coracle_packager::build::{self, BaseImages, BuildRequest, NoRunner};
 use coracle_packager::image::{Descriptor, Image};
 use coracle_packager::platform::Platform;
 use coracle_packager::reference::Reference;
@@ -45,7 +45,7 @@ impl BaseImages for Imported {
     fn fetch(
         &self,
         _reference: &Reference,
-        _platform: &Platform,
+        _platform: Option<&Platform>,
     ) -> Result<Image, Box<dyn std::error::Error + Send + Sync>> {
         Ok(self.0.clone())
     }
@@ -125,18 +125,16 @@ impl Engine {
         };
         fs::create_dir(&folder).map_err(failed("creating"))?;
         let built = open_context(&folder).and_then(|context| {
+            let dockerfile = format!("FROM imported\n{}\n", changes.join("\n"));
             let build = BuildRequest {
-                context,
-                dockerfile: format!("FROM imported\n{}\n", changes.join("\n")),
                 dockerfile_name: "--change".to_owned(),
-                args: Vec::new(),
-                labels: Vec::new(),
-                target: None,
                 source_date: created,
-                platform: platform.clone(),
-                tags: Vec::new(),
+                platform: Some(platform.clone()),
+                ..BuildRequest::new(context, dockerfile)
             };
-            let built = build::build(&build, &self.store, &self.layers, &Imported(image), &|_| {});
+            let imported = Imported(image);
+            let (store, layers) = (&self.store, &self.layers);
+            let built = build::build(&build, store, layers, &imported, &NoRunner, &|_| {});
             Ok(built?)
         });
         fs::remove_dir(&folder).map_err(failed("removing"))?;

@@ -29,6 +29,7 @@ mod disk;
 mod error;
 mod events;
 mod export;
+mod git;
 mod health;
 mod history;
 mod host_files;
@@ -44,6 +45,7 @@ mod names;
 #[cfg_attr(not(target_os = "linux"), path = "native/absent.rs")]
 mod native;
 mod network;
+mod own_folder;
 mod policy;
 mod probe;
 mod prune;
@@ -54,6 +56,8 @@ mod run;
 mod sign;
 mod spec;
 mod stats;
+#[cfg(target_os = "linux")]
+mod step;
 mod trust;
 mod update;
 mod volumes;
@@ -70,7 +74,7 @@ use coracle_runtime::policy::Limits;
 use coracle_runtime::sandbox::wasm::{LoadError, WasmEngine};
 
 pub use archives::{ArchiveForm, LoadedImage, SaveTo};
-pub use build::{BuildImage, BuiltImage, open_context};
+pub use build::{BuildImage, BuildSecret, BuiltImage, UnpackedContext, open_context};
 pub use changes::{ChangeKind, Differences};
 pub use check::{CheckReport, Finding, Place, State};
 pub use commit::{CommitContainer, CommittedImage};

@@ -161,11 +161,8 @@ fn what_is_not_supported_is_refused_by_name_and_line() {
     let world = World::new();
     for instruction in [
         "RUN echo hello",
-        "HEALTHCHECK NONE",
-        "ONBUILD COPY . /",
-        "SHELL [\"/bin/sh\"]",
-        "STOPSIGNAL SIGTERM",
-        "MAINTAINER someone",
+        "RUN [\"/exit7.wasm\"]",
+        "ADD --from=a b /",
         "FORM scratch",
     ] {
         let name = instruction.split(' ').next().expect("a word");
@@ -272,4 +269,73 @@ fn a_failed_build_leaves_the_name_where_it_was() {
     world.refused(&["build", "-t", "exit7", &context]);
     assert_eq!(world.ok(&["images", "-q", "--no-trunc"]).trim_end(), id);
     layout::assert_tidy(&world.images());
+}
+
+#[test]
+fn stages_here_documents_and_outputs_arrive() {
+    let world = World::new();
+    let context = world.context(
+        "context",
+        "FROM scratch AS files\nCOPY <<one /d/\ntext\none\nFROM scratch AS unused\nCOPY missing /\n\
+         FROM scratch\nCOPY --from=files /d /d\nCOPY files.wasm /\nENTRYPOINT [\"/files.wasm\"]\nCMD [\"read,/d/one\"]\n",
+        &["files"],
+        &[],
+    );
+    let (id, meta, out) = (world.path("id"), world.path("meta"), world.path("out"));
+    let shown = |path: &std::path::Path| path.display().to_string();
+    let (id_path, meta_path) = (shown(&id), shown(&meta));
+    let output = format!("type=local,dest={}", shown(&out));
+    let said = world.run(&[
+        "build",
+        "-t",
+        "staged",
+        "--progress=plain",
+        "--iidfile",
+        &id_path,
+        "--metadata-file",
+        &meta_path,
+        "--output",
+        &output,
+        "--annotation",
+        "a=b",
+        &context,
+    ]);
+    let said = said.expect_code(0, &["build"]);
+    assert!(
+        said.errors().contains("[files 2/2] COPY <<one /d/"),
+        "{}",
+        said.errors()
+    );
+    assert!(!said.errors().contains("missing"), "{}", said.errors());
+    assert_eq!(world.ok(&["run", "--rm", "staged"]), "text\n");
+    assert_eq!(fs::read(out.join("d/one")).expect("written"), b"text\n");
+    let id = fs::read_to_string(id).expect("written");
+    assert!(id.starts_with("sha256:"), "{id}");
+    let meta = layout::read_json(&meta);
+    assert_eq!(meta["containerimage.config.digest"], id);
+    // Again, nothing is carried out.
+    let again = world.run(&["build", "-t", "staged", "--progress=plain", &context]);
+    assert!(again.errors().contains("CACHED"), "{}", again.errors());
+    let fresh = world.run(&[
+        "build",
+        "-t",
+        "staged",
+        "--progress=plain",
+        "--no-cache",
+        &context,
+    ]);
+    assert!(!fresh.errors().contains("CACHED"), "{}", fresh.errors());
+    layout::assert_tidy(&world.images());
+}
+
+#[test]
+fn checks_are_those_of_buildkit() {
+    let world = World::new();
+    let context = world.context("context", "FROM scratch as Base\nMAINTAINER me\n", &[], &[]);
+    let said = world.run(&["build", "--check", &context]);
+    let said = said.expect_code(1, &["--check"]);
+    for rule in ["StageNameCasing", "FromAsCasing", "MaintainerDeprecated"] {
+        assert!(said.text().contains(rule), "{rule}: {}", said.text());
+    }
+    assert_eq!(world.ok(&["images", "-q"]), "");
 }

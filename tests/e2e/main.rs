@@ -62,6 +62,7 @@ mod run;
 mod shapes;
 mod sign;
 mod stdio;
+mod steps;
 mod storage;
 mod storm;
 mod together;

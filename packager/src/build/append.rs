@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::builder::oci_layer;
+use super::finish::oci_layer;
 use crate::image::{
     Descriptor, Image, ImageConfig, ImageError, RootFs, canonical_json, descriptor,
 };
@@ -47,10 +47,7 @@ pub fn append(
     let mut descriptors = Vec::new();
     let mut diff_ids = Vec::new();
     for (index, tar) in base.tar_layers()?.iter().enumerate() {
-        let media_type = oci_layer(tar.descriptor).ok_or(AppendError::Restricted { index })?;
-        let mut descriptor = tar.descriptor.clone();
-        descriptor.set_media_type(media_type.into());
-        descriptors.push(descriptor);
+        descriptors.push(oci_layer(tar.descriptor).ok_or(AppendError::Restricted { index })?);
         diff_ids.push(tar.diff_id.clone());
     }
     if let Some(layer) = layer {

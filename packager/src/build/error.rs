@@ -53,6 +53,32 @@ pub enum BuildError {
         /// Why.
         source: Box<CopyError>,
     },
+    /// The program of a RUN ended with an error.
+    #[error("{at}: `{step}` ended with exit code {code}")]
+    Exit {
+        /// Where it stands.
+        at: Location,
+        /// The instruction, with its variables replaced.
+        step: String,
+        /// The code.
+        code: i32,
+    },
+    /// The program of a RUN cannot be run.
+    #[error("{at}: running `{step}`")]
+    Run {
+        /// Where it stands.
+        at: Location,
+        /// The instruction, with its variables replaced.
+        step: String,
+        /// Why.
+        source: super::Refusal,
+    },
+    /// No thread can be made for a stage.
+    #[error("starting a thread for a stage")]
+    Thread(#[source] std::io::Error),
+    /// Another stage has failed, and that is the error.
+    #[error("another stage has failed")]
+    Stopped,
     /// The layer of an instruction cannot be written.
     #[error("{at}: writing the layer of `{step}`")]
     WriteLayer {
@@ -131,11 +157,5 @@ pub enum BaseError {
     Restricted {
         /// The layer, from 0.
         index: usize,
-    },
-    /// It carries instructions for who builds upon it.
-    #[error("it has ONBUILD triggers, which are not supported: `{trigger}`")]
-    OnBuild {
-        /// The first trigger.
-        trigger: String,
     },
 }

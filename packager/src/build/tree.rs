@@ -1,8 +1,9 @@
 //! The image's files as far as they are built: those of the base, and what the steps added.
 //!
-//! Nothing is ever removed, since no step can. So it is enough to remember what was added.
+//! No COPY removes anything, so it is enough to remember what was added; after a RUN the tree is made anew.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::layer::{IndexError, NodeKind, TreeIndex};
 
@@ -49,12 +50,12 @@ pub(super) struct Resolved {
 /// The files of an image that is being built.
 #[derive(Default)]
 pub(super) struct Tree {
-    base: Option<TreeIndex<Vec<u8>>>,
+    base: Option<Arc<TreeIndex<Vec<u8>>>>,
     added: BTreeMap<Vec<u8>, Kind>,
 }
 
 impl Tree {
-    pub(super) fn new(base: Option<TreeIndex<Vec<u8>>>) -> Self {
+    pub(super) fn new(base: Option<Arc<TreeIndex<Vec<u8>>>>) -> Self {
         Self {
             base,
             added: BTreeMap::new(),

@@ -47,9 +47,10 @@ pub use format::NodeKind;
 pub use gc::Collected;
 pub use index::{Node, TreeIndex};
 pub use limits::Limits;
+pub(crate) use store::Scratch;
 pub use store::{LayerLease, LayerStore, Rootfs, chain_id};
 pub use stream::{Head, MemberType, NewMember, StreamError, TarWriter, for_each_member};
-pub(crate) use stream::{bounded, compression_of};
+pub(crate) use stream::{bounded, compression_of, members};
 #[cfg(target_os = "linux")]
 pub use unpack::{Skipped, TreeDamage, TreeForm, Trees, VerifiedTrees};
 pub use verify::{PackedDamage, VerifiedLayers};

@@ -4,6 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::digest::Digest;
 use crate::image::Image;
@@ -68,6 +69,29 @@ pub struct Rootfs {
 #[derive(Debug)]
 pub struct LayerLease {
     _lock: File,
+}
+
+/// A directory that is removed when it is dropped; what a killed process leaves is swept later.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    directory: TempDir,
+    number: AtomicU64,
+    _lease: LayerLease,
+}
+
+impl Scratch {
+    /// Returns the path of a file or directory that is not there yet.
+    pub(crate) fn path(&self) -> PathBuf {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        self.directory.file(&number.to_string())
+    }
+
+    /// Makes a file, for its owner only.
+    pub(crate) fn file(&self) -> Result<(PathBuf, File), LayerError> {
+        let path = self.path();
+        let file = create_file(&path)?;
+        Ok((path, file))
+    }
 }
 
 impl LayerStore {
@@ -178,6 +202,35 @@ impl LayerStore {
         Ok(rootfs)
     }
 
+    /// Returns the root file system of layers that are all packed, as those of a stage that is being built are.
+    ///
+    /// # Errors
+    ///
+    /// A layer is not packed, or its index is damaged.
+    pub(crate) fn stack(&self, diff_ids: &[Digest]) -> Result<Rootfs, LayerError> {
+        let lease = self.lease()?;
+        let rootfs = self.rootfs(diff_ids);
+        if !exists(&rootfs.index)? {
+            self.write_chain(&rootfs, diff_ids, &lease)?;
+        }
+        Ok(rootfs)
+    }
+
+    /// Makes a directory for what a build needs for a while.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub(crate) fn scratch(&self) -> Result<Scratch, LayerError> {
+        let lease = self.lease()?;
+        let directory = self.temp_dir(&lease)?;
+        Ok(Scratch {
+            directory,
+            number: AtomicU64::new(0),
+            _lease: lease,
+        })
+    }
+
     /// Packs a layer before it is known of which image it is, such as one that has just arrived: [`LayerStore::prepare`] then finds
     /// it. Returns its diff ID, which nobody has compared with an image's config.
     ///
@@ -237,7 +290,7 @@ impl LayerStore {
         self.root().join(diff_id.algorithm()).join(diff_id.hex())
     }
 
-    pub(super) fn has_layer(&self, diff_id: &Digest) -> Result<bool, LayerError> {
+    pub(crate) fn has_layer(&self, diff_id: &Digest) -> Result<bool, LayerError> {
         let dir = self.layer_dir(diff_id);
         Ok(exists(&dir.join(INDEX))? && exists(&dir.join(TAR))?)
     }

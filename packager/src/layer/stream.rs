@@ -11,8 +11,9 @@ use super::compress::Decoder;
 use super::error::TarError;
 use super::header;
 use super::limits::{FREE_LAYER_BYTES, MAX_EXPANSION};
-use super::source::{Source, Stream};
+use super::source::{Seekable, Source, Stream};
 use super::writer::Attributes;
+use super::xattr::Xattrs;
 use crate::media_type::Compression;
 
 const BLOCK: u64 = 512;
@@ -25,6 +26,12 @@ pub enum StreamError {
     /// Its bytes could not be read or decompressed.
     #[error("reading the archive")]
     Read(#[source] io::Error),
+    /// It has more members than are read.
+    #[error("it has more than {limit} members")]
+    TooMany {
+        /// The bound.
+        limit: usize,
+    },
     /// It is no archive that can be read.
     #[error("it is not a usable tar archive")]
     Tar(#[from] TarError),
@@ -71,15 +78,7 @@ pub fn for_each_member<E: From<StreamError>>(
     let mut source = Stream::new(bounded(reader).map_err(StreamError::Read)?);
     let mut archive = Archive::new(&mut source);
     while let Some(member) = archive.next().map_err(read_error)? {
-        let kind = match member.kind {
-            MemberKind::File => MemberType::File,
-            MemberKind::Directory => MemberType::Directory,
-            MemberKind::HardLink => MemberType::HardLink(member.link),
-            MemberKind::Symlink => MemberType::Symlink(member.link),
-            MemberKind::CharDevice { .. } | MemberKind::BlockDevice { .. } | MemberKind::Fifo => {
-                MemberType::Other
-            }
-        };
+        let kind = member_type(member.kind, member.link);
         let metadata = &member.metadata;
         let head = Head {
             kind,
@@ -99,6 +98,61 @@ pub fn for_each_member<E: From<StreamError>>(
     let decoder = source.into_inner().decoder;
     decoder.drain().map_err(StreamError::Read)?;
     Ok(())
+}
+
+/// A member of an archive, with all that it says.
+#[derive(Debug)]
+pub(crate) struct FullMember {
+    pub(crate) head: Head,
+    pub(crate) attributes: Attributes,
+    /// Where its content starts.
+    pub(crate) offset: u64,
+}
+
+/// Lists the members of an uncompressed archive in a file, at most `limit` of them.
+pub(crate) fn members(file: &std::fs::File, limit: usize) -> Result<Vec<FullMember>, StreamError> {
+    let mut source = Seekable::new(file);
+    let mut archive = Archive::new(&mut source);
+    let mut members = Vec::new();
+    while let Some(member) = archive.next().map_err(read_error)? {
+        if members.len() >= limit {
+            return Err(StreamError::TooMany { limit });
+        }
+        let mut xattrs = std::collections::BTreeMap::new();
+        let encoded = member.metadata.xattrs.as_deref().unwrap_or_default();
+        for (name, value) in Xattrs::new(0, encoded).flatten() {
+            xattrs.insert(name.to_vec(), value.to_vec());
+        }
+        members.push(FullMember {
+            attributes: Attributes {
+                mode: member.metadata.mode.into(),
+                uid: member.metadata.uid,
+                gid: member.metadata.gid,
+                mtime: member.metadata.mtime_sec,
+                xattrs,
+            },
+            offset: member.offset,
+            head: Head {
+                kind: member_type(member.kind, member.link),
+                path: member.path,
+                size: member.size,
+                attributes: Attributes::default(),
+            },
+        });
+    }
+    Ok(members)
+}
+
+fn member_type(kind: MemberKind, link: Vec<u8>) -> MemberType {
+    match kind {
+        MemberKind::File => MemberType::File,
+        MemberKind::Directory => MemberType::Directory,
+        MemberKind::HardLink => MemberType::HardLink(link),
+        MemberKind::Symlink => MemberType::Symlink(link),
+        MemberKind::CharDevice { .. } | MemberKind::BlockDevice { .. } | MemberKind::Fifo => {
+            MemberType::Other
+        }
+    }
 }
 
 /// Takes the compression off a stream, as long as it does not expand more than a layer may.

@@ -86,6 +86,7 @@ struct Entry<'a> {
 enum Body<'a> {
     Directory,
     File { size: u64, open: Opener<'a> },
+    HardLink(Vec<u8>),
     Symlink(Vec<u8>),
 }
 
@@ -184,6 +185,25 @@ impl<'a> LayerWriter<'a> {
             _ => return self.insert(path, attributes, Body::Symlink(target.to_vec())),
         };
         Err(invalid(&path, source))
+    }
+
+    /// Adds one more name of a file of this layer, whose path must come before this one in byte order.
+    ///
+    /// # Errors
+    ///
+    /// As [`LayerWriter::add_dir`], or the target does not come before.
+    pub fn add_hard_link(
+        &mut self,
+        path: &[u8],
+        attributes: &Attributes,
+        target: &[u8],
+    ) -> Result<(), LayerError> {
+        let path = named(entry_path(path)?)?;
+        let target = named(entry_path(target)?)?;
+        if target >= path {
+            return Err(invalid(&path, TarError::EmptyLink { path: text(&path) }));
+        }
+        self.insert(path, attributes, Body::HardLink(target))
     }
 
     /// Removes a path, and all below it, from lower layers. What this layer has there stays.
@@ -376,6 +396,13 @@ impl Spool<'_> {
                     attributes,
                 ))
             }
+            Body::HardLink(target) => self.write(&header::entry(
+                path,
+                EntryType::Link,
+                &target,
+                0,
+                attributes,
+            )),
             Body::Symlink(target) => self.write(&header::entry(
                 path,
                 EntryType::Symlink,

@@ -91,6 +91,19 @@ impl Endpoint {
         })
     }
 
+    /// Prepares to speak to the server of a URL, the way that it says.
+    pub(super) fn of_url(
+        transport: Arc<Transport>,
+        authority: &str,
+        scheme: Scheme,
+        trust: Trust,
+    ) -> Result<Self, Cause> {
+        let mut endpoint = Self::new(transport, authority, authority, trust)?;
+        let client = endpoint.own_client(scheme, false)?;
+        endpoint.link = OnceCell::new_with(Some(Link { scheme, client }));
+        Ok(endpoint)
+    }
+
     pub(super) fn registry(&self) -> &str {
         &self.registry
     }

@@ -13,6 +13,7 @@
 //! | `endpoint.rs`, `transport/` | one server and where it may lead us; TLS, proxies, names |
 //! | `body.rs`, `answer.rs` | bodies within bounds, and what answers mean |
 //! | `pull.rs`, `download.rs` | from registry to store |
+//! | `web.rs` | one file from the web |
 //! | `push.rs`, `upload.rs`, `mount.rs` | from store to registry |
 //! | `registries.rs` | mirrors and other locations: `registries.conf` |
 //! | `credentials.rs`, `docker_config.rs`, `helper.rs`, `auth_file.rs`, `login.rs`, `secret.rs` | who we are |
@@ -49,6 +50,7 @@ mod secret;
 mod tests;
 mod transport;
 mod upload;
+mod web;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,6 +71,7 @@ pub use registries::{RegistriesConf, RegistriesConfError};
 pub use repository::Repository;
 pub use secret::Secret;
 pub use transport::Proxies;
+pub use web::WebError;
 
 use registries::Source;
 use transport::{Transport, Trust};

@@ -133,16 +133,48 @@ fn a_base_for_another_platform_is_refused() {
 }
 
 #[test]
-fn triggers_of_the_base_are_refused() {
+fn triggers_of_the_base_come_first_and_go() {
     let (mut world, base) = world();
-    let trigger = changed(&world, &base.image, |image| {
-        image.config.config.on_build = Some(vec!["RUN make".to_owned()]);
-    });
-    world.add_base("trigger:latest", trigger);
-    assert_eq!(
-        world.refused("FROM trigger\n"),
-        "Dockerfile:1:6: base image trigger:latest: it has ONBUILD triggers, which are not supported: `RUN make`"
+    let trigger = |world: &World, triggers: &[&str]| {
+        changed(world, &base.image, |image| {
+            let triggers = triggers.iter().map(|t| (*t).to_owned()).collect();
+            image.config.config.on_build = Some(triggers);
+        })
+    };
+    let image = trigger(
+        &world,
+        &[
+            "LABEL from=trigger",
+            "COPY a /triggered",
+            "COPY <<E /t\nx\nE",
+        ],
     );
+    world.add_base("trigger:latest", image);
+    let built = world.build("FROM trigger\nLABEL from=file\nONBUILD USER x\n");
+    let config = &built.image.config.config;
+    assert_eq!(config.labels.get("from").map(String::as_str), Some("file"));
+    assert_eq!(config.on_build, Some(vec!["USER x".to_owned()]));
+    let names = world.names(&built);
+    assert!(names.contains(&"triggered=a".to_owned()), "{names:?}");
+    assert!(names.contains(&"t=x\n".to_owned()), "{names:?}");
+
+    // A trigger is from a stranger: what is wrong with it is said at the FROM that brought it.
+    for (trigger_text, want) in [
+        (
+            "FROM scratch",
+            "Dockerfile:1:1: FROM cannot stand behind ONBUILD",
+        ),
+        (
+            "USER a\nUSER b",
+            "Dockerfile:1:1: more cannot stand behind ONBUILD",
+        ),
+        ("COPY", "Dockerfile:1:1: COPY needs at least one source"),
+    ] {
+        let image = trigger(&world, &[trigger_text]);
+        world.add_base("bad:latest", image);
+        let message = world.refused("FROM bad\n");
+        assert!(message.starts_with(want), "{message}");
+    }
 }
 
 #[test]

@@ -263,40 +263,207 @@ fn a_bad_ignore_file_is_refused() {
     );
 }
 
+/// A tar archive of these members: `name=text`, `name/`, `name->target`, `name=>hard link`.
+fn tar(members: &[&str]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for member in members {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o640);
+        header.set_uid(5);
+        header.set_gid(6);
+        let (name, text, kind, link) = if let Some((name, link)) = member.split_once("->") {
+            (name, "", tar::EntryType::Symlink, link)
+        } else if let Some((name, link)) = member.split_once("=>") {
+            (name, "", tar::EntryType::Link, link)
+        } else if let Some((name, text)) = member.split_once('=') {
+            (name, text, tar::EntryType::Regular, "")
+        } else {
+            (*member, "", tar::EntryType::Directory, "")
+        };
+        header.set_entry_type(kind);
+        header.set_size(text.len() as u64);
+        if !link.is_empty() {
+            header.set_link_name(link).expect("a short link");
+        }
+        // Names that the crate itself refuses are what a hostile archive has.
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        builder.append(&header, text.as_bytes()).expect("appended");
+    }
+    builder.into_inner().expect("an archive")
+}
+
 #[test]
-fn archives_are_not_copied_by_add() {
+fn add_unpacks_archives() {
     let world = World::with(&["a"]);
-    let mut tar = tar::Builder::new(Vec::new());
-    tar.append_path_with_name(world.path("a"), "a")
-        .expect("appended");
-    let tar = tar.into_inner().expect("a tar archive");
-    let mut old = tar.clone();
+    let plain = tar(&["d/", "d/f=text", "l->d", "l/g=through", "h=>d/f"]);
+    let mut old = plain.clone();
     // Without the magic of POSIX; the checksum is set anew.
     old[257..265].fill(0);
     old[148..156].fill(b' ');
     let sum: u32 = old[..512].iter().map(|byte| u32::from(*byte)).sum();
     old[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    for (name, content, kind) in [
-        ("t.tar", &tar[..], "a tar archive"),
-        ("old", &old[..], "a tar archive"),
-        ("g", b"\x1f\x8b\x08rest", "compressed with gzip"),
-        ("b", b"BZh9rest", "compressed with bzip2"),
-        ("x", b"\xfd7zXZ\0rest", "compressed with xz"),
-        ("z", b"\x28\xb5\x2f\xfdrest", "compressed with zstd"),
+    let gzip = {
+        use std::io::Write;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&plain).expect("compressed");
+        encoder.finish().expect("compressed")
+    };
+    let zstd = zstd::encode_all(&plain[..], 1).expect("compressed");
+    let bzip2 = {
+        use std::io::Read;
+        let mut bytes = Vec::new();
+        let mut encoder = bzip2::read::BzEncoder::new(&plain[..], bzip2::Compression::fast());
+        encoder.read_to_end(&mut bytes).expect("compressed");
+        bytes
+    };
+    for (name, content) in [
+        ("t.tar", &plain),
+        ("old", &old),
+        ("g", &gzip),
+        ("z", &zstd),
+        ("b", &bzip2),
     ] {
         fs::write(world.path(name), content).expect("written");
-        let message = world.refused(&format!("FROM scratch\nADD {name} /\n"));
-        assert!(
-            message.contains(&format!("`{name}` is {kind}: ADD would unpack it")),
-            "{message}"
-        );
+        let built = world.build(&format!("FROM scratch\nADD {name} /x/\n"));
+        let names = world.names(&built);
+        let want = [
+            "x/",
+            "x/d/",
+            "x/d/f=text",
+            "x/d/g=through",
+            "x/h=text",
+            "x/l->d",
+        ];
+        assert_eq!(names, want, "{name}");
+        let layer = &world.layers_of(&built)[0];
+        let file = layer.get("x/d/f").expect("is there");
+        assert_eq!((file.mode, file.owner), (0o640, (5, 6)), "{name}");
+        let built = world.build(&format!(
+            "FROM scratch\nADD --chown=7 --chmod=600 {name} /x/\n"
+        ));
+        let layer = &world.layers_of(&built)[0];
+        let file = layer.get("x/d/f").expect("is there");
+        assert_eq!((file.mode, file.owner), (0o600, (7, 7)), "{name}");
     }
-    // In a copied directory Docker leaves them alone, and a text that only looks so is a text.
+    // In a copied directory they are left alone, and what only looks so is a file.
     fs::create_dir(world.path("d")).expect("made");
-    fs::write(world.path("d/t.tar"), &tar).expect("written");
+    fs::write(world.path("d/t.tar"), &plain).expect("written");
     fs::write(world.path("text"), vec![b'7'; 2000]).expect("written");
-    let layers = world.try_build("FROM scratch\nADD d text /\nCOPY t.tar /copied\n");
-    assert_eq!(layers.expect("builds").image.manifest.layers().len(), 2);
+    let built = world
+        .build("FROM scratch\nADD d text /\nCOPY t.tar /copied\nADD --unpack=false t.tar /kept\n");
+    assert_eq!(built.image.manifest.layers().len(), 3);
+    let single = {
+        use std::io::Write;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(b"no archive").expect("compressed");
+        encoder.finish().expect("compressed")
+    };
+    fs::write(world.path("single.gz"), &single).expect("written");
+    let built = world.build("FROM scratch\nADD single.gz /\n");
+    assert_eq!(built.image.config.rootfs.diff_ids.len(), 1);
+}
+
+#[test]
+fn hostile_archives_are_refused_or_stay_inside() {
+    let mut world = World::with(&["evil/passwd=image"]);
+    let base = world.build("FROM scratch\nCOPY evil /etc\n");
+    world.add_base("base:latest", base.image);
+    for (members, want) in [
+        (&["../up=x"][..], "leads out of it"),
+        (&["a/../../up=x"], "leads out of it"),
+        (&["h=>missing"], "is a link to nothing"),
+        (&["h=>../../etc/passwd"], "is a link to nothing"),
+        (&["f=x", "f/below=y"], "is not a directory"),
+        (&["loop->loop", "loop/x=y"], "symbolic links"),
+        (&[".wh.passwd=x"], "kept for whiteouts"),
+    ] {
+        fs::write(world.path("t"), tar(members)).expect("written");
+        let message = world.refused("FROM base\nADD t /x/\n");
+        assert!(message.contains(want), "{members:?}: {message}");
+    }
+    // A link of the archive leads within the image, never to the host.
+    fs::write(world.path("t"), tar(&["l->/etc", "l/new=x", "/abs=y"])).expect("written");
+    let built = world.build("FROM base\nADD t /x/\n");
+    let names = world.names(&built);
+    assert!(names.contains(&"etc/new=x".to_owned()), "{names:?}");
+    assert!(names.contains(&"x/abs=y".to_owned()), "{names:?}");
+}
+
+#[test]
+fn stages_give_files_to_each_other() {
+    let world = World::with(&["a", "d/x", "d/sub/y", "d/l->sub"]);
+    let built = world.build(
+        "FROM scratch AS one\nCOPY d /d\nCOPY --chmod=4711 a /bin/a\n\
+         FROM scratch AS unused\nCOPY missing /\n\
+         FROM scratch AS two\nCOPY --from=one /d/l /from-link/\nCOPY --from=0 /d/*b /d/x /many/\n\
+         FROM scratch\nCOPY --from=two / /\nCOPY --from=one /bin/a .\nCOPY --from=one --parents /d/./sub/y /p/\n",
+    );
+    let names = world.names(&built);
+    assert_eq!(
+        names,
+        [
+            "a=a",
+            "from-link/",
+            "from-link/y=d/sub/y",
+            "many/",
+            "many/x=d/x",
+            "many/y=d/sub/y",
+            "p/",
+            "p/sub/",
+            "p/sub/y=d/sub/y",
+        ]
+    );
+    let modes: Vec<u32> = world
+        .layers_of(&built)
+        .iter()
+        .filter_map(|layer| Some(layer.get("a")?.mode))
+        .collect();
+    assert_eq!(modes, [0o4711]);
+    let message = world.refused("FROM scratch AS a\nCOPY a /\nFROM scratch\nCOPY --from=a /b /\n");
+    assert!(message.contains("`/b` is not in the image"), "{message}");
+    // What fails in a stage that others wait for is told once, and as what it is.
+    let message = world.refused(
+        "FROM scratch AS bad\nCOPY missing /\nFROM bad AS x\nFROM bad AS y\nFROM scratch\nCOPY --from=x / /\nCOPY --from=y / /\n",
+    );
+    assert!(message.starts_with("Dockerfile:2:1: "), "{message}");
+}
+
+#[test]
+fn here_documents_and_flags_make_files() {
+    let world = World::with(&[
+        "t/a.txt",
+        "t/b.md",
+        "t/deep/c.md",
+        "etc/passwd=app:x:12:34::/:\n",
+        "etc/group=grp:x:56:\n",
+    ]);
+    let built = world.build(
+        "FROM scratch\nARG who=you\nCOPY <<one <<'two' /d/\nhello $who\none\nhello $who\ntwo\n\
+         COPY --exclude=*.md t /t\nCOPY --exclude=**/c.md t/*.txt t/deep /u/\n\
+         COPY etc /etc\nCOPY --chown=app t/a.txt /own1\nCOPY --chown=app:grp t/a.txt /own2\nCOPY --chmod=go-r,u+x t/a.txt /mode\n",
+    );
+    let names = world.names(&built).join(" ").replace('\n', "/n");
+    assert_eq!(
+        names,
+        "d/ d/one=hello you/n d/two=hello $who/n etc/ etc/group=grp:x:56:/n etc/passwd=app:x:12:34::/:/n \
+         mode=t/a.txt own1=t/a.txt own2=t/a.txt t/ t/a.txt=t/a.txt t/deep/ t/deep/c.md=t/deep/c.md u/ u/a.txt=t/a.txt"
+    );
+    let find = |name: &str| {
+        let layers = world.layers_of(&built);
+        layers
+            .iter()
+            .find_map(|layer| layer.get(name).cloned())
+            .expect("is there")
+    };
+    assert_eq!(find("own1").owner, (12, 34));
+    assert_eq!(find("own2").owner, (12, 56));
+    assert_eq!(find("mode").mode, 0o700);
+    let message = world.refused("FROM scratch\nCOPY --chown=who t/a.txt /\n");
+    assert!(
+        message.contains("user `who` is not in the image's /etc/passwd"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The image that comes out: documents, digests, history, and what a failure leaves behind.
 
-use std::cell::RefCell;
 use std::fs;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use coracle_packager::build::BuildEvent;
@@ -163,27 +163,33 @@ fn a_working_directory_makes_a_layer_only_where_it_is_missing() {
 #[test]
 fn steps_are_told() {
     let world = World::with(&["a"]);
-    let events = RefCell::new(Vec::new());
+    let events = Mutex::new(Vec::new());
     let request = world.request("FROM scratch\nENV x=1\nCOPY a /$x\n");
     let built = world
-        .run_with(&request, &|event| events.borrow_mut().push(event))
+        .run_with(&request, &|event| events.lock().expect("whole").push(event))
         .expect("builds");
     let step = |number, text: &str| BuildEvent::Step {
+        id: number,
+        stage: None,
         number,
         total: 3,
         text: text.to_owned(),
     };
+    let done = |id| BuildEvent::Done { id, cached: false };
     let layer = &built.image.manifest.layers()[0];
     assert_eq!(
-        events.into_inner(),
+        events.into_inner().expect("whole"),
         [
             step(1, "FROM scratch"),
+            done(1),
             step(2, "ENV x=1"),
+            done(2),
             step(3, "COPY a /1"),
             BuildEvent::Layer {
                 digest: Digest::of(layer).expect("a digest"),
                 size: layer.size(),
             },
+            done(3),
         ]
     );
 }
@@ -228,7 +234,10 @@ fn nonsense_in_the_request_is_refused() {
 fn what_cannot_be_built_is_refused_before_anything_is_written() {
     let world = World::with(&["a"]);
     let message = world.refused("FROM scratch\nCOPY a /\nRUN make\n");
-    assert_eq!(message, "Dockerfile:3:1: instruction RUN is not supported");
+    assert_eq!(
+        message,
+        "Dockerfile:3:5: the shell form of RUN needs a shell, and wasi/wasm has none: `make`"
+    );
     assert_eq!(blobs(&world), 0);
 }
 

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use coracle_packager::build::{self, BaseImages, BuildError, BuildEvent, BuildRequest, Built};
+use coracle_packager::build::{
+    self, BaseImages, BuildError, BuildEvent, BuildRequest, Built, NoRunner,
+};
 use coracle_packager::digest::Digest;
 use coracle_packager::image::Image;
 use coracle_packager::layer::LayerStore;
@@ -33,7 +35,7 @@ impl BaseImages for Bases {
     fn fetch(
         &self,
         reference: &Reference,
-        _: &Platform,
+        _: Option<&Platform>,
     ) -> Result<Image, Box<dyn Error + Send + Sync>> {
         let image = self.0.get(&reference.familiar());
         image
@@ -114,28 +116,30 @@ impl World {
     pub(crate) fn request(&self, dockerfile: &str) -> BuildRequest {
         let context = Dir::open_ambient_dir(self.path(""), ambient_authority());
         BuildRequest {
-            context: context.expect("the context"),
-            dockerfile: dockerfile.to_owned(),
-            dockerfile_name: "Dockerfile".to_owned(),
-            args: Vec::new(),
-            labels: Vec::new(),
-            target: None,
             source_date: 1_700_000_000,
-            platform: Platform::wasm(),
-            tags: Vec::new(),
+            platform: Some(Platform::wasm()),
+            ..BuildRequest::new(context.expect("the context"), dockerfile.to_owned())
         }
     }
 
     pub(crate) fn run(&self, request: &BuildRequest) -> Result<Built, BuildError> {
-        build::build(request, &self.store, &self.layers, &self.bases, &|_| {})
+        self.run_with(request, &|_| {})
     }
 
     pub(crate) fn run_with(
         &self,
         request: &BuildRequest,
-        progress: &dyn Fn(BuildEvent),
+        progress: &(dyn Fn(BuildEvent) + Sync),
     ) -> Result<Built, BuildError> {
-        build::build(request, &self.store, &self.layers, &self.bases, progress)
+        let runner = &NoRunner;
+        build::build(
+            request,
+            &self.store,
+            &self.layers,
+            &self.bases,
+            runner,
+            progress,
+        )
     }
 
     pub(crate) fn try_build(&self, dockerfile: &str) -> Result<Built, BuildError> {

@@ -6,7 +6,7 @@ use super::expand::ExpandError;
 use crate::digest::shown;
 
 /// A position in a Dockerfile. Both numbers start at 1; the column counts characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Line number.
     pub line: usize,
@@ -112,21 +112,12 @@ pub enum Problem {
         /// The instruction that looks most like it.
         meant: Option<&'static str>,
     },
-    /// One of Docker's instructions that this builder does not carry out.
-    #[error("instruction {name} is not supported")]
-    UnsupportedInstruction {
-        /// The instruction.
-        name: &'static str,
-    },
     /// An instruction above the first FROM.
     #[error("{name} stands before FROM")]
     BeforeFrom {
         /// The instruction.
         name: &'static str,
     },
-    /// A second build stage.
-    #[error("a second FROM is not supported")]
-    SecondFrom,
     /// Too few arguments.
     #[error("{name} needs {want}")]
     Arguments {
@@ -146,20 +137,12 @@ pub enum Problem {
     Target {
         /// What was asked for.
         target: String,
-        /// The stage there is, if it has a name.
-        stage: Option<String>,
+        /// The stages that have a name.
+        stages: Vec<String>,
     },
     /// A flag that the instruction does not have.
     #[error("{name} has no flag `--{flag}`", flag = shown(.flag))]
     UnknownFlag {
-        /// The instruction.
-        name: &'static str,
-        /// The flag without its dashes.
-        flag: String,
-    },
-    /// A flag of Docker's that this builder does not carry out.
-    #[error("flag `--{flag}` of {name} is not supported", flag = shown(.flag))]
-    UnsupportedFlag {
         /// The instruction.
         name: &'static str,
         /// The flag without its dashes.
@@ -181,11 +164,118 @@ pub enum Problem {
         /// The flag without its dashes.
         flag: String,
     },
-    /// `<<EOF`.
-    #[error("here-document `{word}` is not supported", word = shown(.word))]
-    HereDocument {
-        /// The word that opens it.
+    /// `<<EOF` as the destination.
+    #[error("`{word}` cannot be a destination", word = shown(.word))]
+    DocumentDestination {
+        /// The word.
         word: String,
+    },
+    /// `COPY --from=x <<EOF /`
+    #[error("a here-document is not from `{from}`", from = shown(.from))]
+    DocumentFrom {
+        /// The value of `--from`.
+        from: String,
+    },
+    /// A here-document that the file does not end.
+    #[error("the here-document is not ended by a line `{name}`", name = shown(.name))]
+    OpenDocument {
+        /// The line that is missing.
+        name: String,
+    },
+    /// Too many here-documents in one instruction.
+    #[error("more than {limit} here-documents in one instruction")]
+    TooManyDocuments {
+        /// The bound.
+        limit: usize,
+    },
+    /// More stages than we build.
+    #[error("more than {limit} stages")]
+    TooManyStages {
+        /// The bound.
+        limit: usize,
+    },
+    /// A switch with a value that is neither true nor false.
+    #[error("`--{flag}={value}` of {name} is neither true nor false", flag = shown(.flag), value = shown(.value))]
+    FlagNotSwitch {
+        /// The instruction.
+        name: &'static str,
+        /// The flag without its dashes.
+        flag: String,
+        /// Its value.
+        value: String,
+    },
+    /// An instruction that may not stand behind ONBUILD.
+    #[error("{name} cannot stand behind ONBUILD")]
+    Trigger {
+        /// The instruction.
+        name: &'static str,
+    },
+    /// A time of HEALTHCHECK.
+    #[error("`{text}` is not a duration of a millisecond or more", text = shown(.text))]
+    Duration {
+        /// The text.
+        text: String,
+    },
+    /// The retries of HEALTHCHECK.
+    #[error("`{text}` is not a number of retries", text = shown(.text))]
+    Retries {
+        /// The text.
+        text: String,
+    },
+    /// A variable where Docker replaces none.
+    #[error("`{text}` has a variable, and `{flag}` takes none", text = shown(.text))]
+    NoVariables {
+        /// The text.
+        text: String,
+        /// The flag.
+        flag: &'static str,
+    },
+    /// A wrong `--mount`.
+    #[error("mount `{text}`: {reason}", text = shown(.text))]
+    Mount {
+        /// The value of the flag.
+        text: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A wrong `--network` or `--security`.
+    #[error("`--{flag}={text}` is none of {known}", text = shown(.text))]
+    RunFlag {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        text: String,
+        /// What it may be.
+        known: &'static str,
+    },
+    /// A here-document in a RUN that is not in the shell form.
+    #[error("a here-document needs the shell form of RUN")]
+    DocumentExec,
+    /// A flag that has no meaning for this source.
+    #[error("flag `--{flag}` needs {want}")]
+    FlagNeeds {
+        /// The flag without its dashes.
+        flag: &'static str,
+        /// What it needs.
+        want: &'static str,
+    },
+    /// A wrong `--checksum`.
+    #[error("checksum `{text}` is not `sha256:` and 64 hexadecimal digits", text = shown(.text))]
+    Checksum {
+        /// The text.
+        text: String,
+    },
+    /// A stage that is not there, or that comes later.
+    #[error("`{text}` is this stage or a later one", text = shown(.text))]
+    LaterStage {
+        /// The name.
+        text: String,
+    },
+    /// A signal that is neither a name nor a number.
+    #[error("`{text}` is not a signal", text = shown(.text))]
+    Signal {
+        /// The text.
+        text: String,
     },
     /// A JSON array with something else than strings in it.
     #[error("the JSON array of {name} may hold only strings")]
@@ -255,20 +345,20 @@ pub enum Problem {
         /// The text.
         path: String,
     },
-    /// `--chown` with something else than numbers.
-    #[error("owner `{text}` is not numeric", text = shown(.text))]
+    /// `--chown` with something that cannot be an owner.
+    #[error("owner `{text}` is not a user, or a user, a colon and a group", text = shown(.text))]
     Owner {
         /// The text.
         text: String,
     },
-    /// `--chmod` with something else than an octal number.
-    #[error("mode `{text}` is not an octal number up to 7777", text = shown(.text))]
+    /// `--chmod` with something that is no mode.
+    #[error("mode `{text}` is neither an octal number up to 7777 nor like `u=rwX,go=rX`", text = shown(.text))]
     Mode {
         /// The text.
         text: String,
     },
-    /// A source that is a URL or a git repository.
-    #[error("{name} of a remote source is not supported: `{text}`", text = shown(.text))]
+    /// A source that is a URL or a git repository, for an instruction that takes none.
+    #[error("{name} takes no remote source: `{text}`", text = shown(.text))]
     Remote {
         /// The instruction.
         name: &'static str,
@@ -313,30 +403,36 @@ impl Problem {
         let hint = match self {
             Self::NoInstruction | Self::NoFrom => "start it with `FROM scratch` or `FROM <image>`",
             Self::BeforeFrom { .. } => "only ARG may stand before FROM",
-            Self::SecondFrom => {
-                "build the earlier stage as an image of its own, and name that image in FROM"
-            }
             Self::UnknownInstruction {
                 meant: Some(meant), ..
             } => return Some(format!("did you mean {meant}?")),
             Self::UnknownInstruction { meant: None, .. } => {
                 "a line continues on the next one if it ends in a backslash"
             }
-            Self::UnsupportedInstruction { name } => return unsupported_hint(name),
-            Self::UnsupportedFlag { flag, .. } if flag == "from" => {
-                "take the files from the build context, or name the image in FROM"
-            }
             Self::UnknownFlag { name, .. } => match *name {
-                "ADD" | "COPY" => "its flags are --chown and --chmod",
+                "ADD" => {
+                    "its flags are --checksum, --chmod, --chown, --exclude, --keep-git-dir, --link and --unpack"
+                }
+                "COPY" => "its flags are --chmod, --chown, --exclude, --from, --link and --parents",
                 "FROM" => "its flag is --platform",
+                "HEALTHCHECK" => {
+                    "its flags are --interval, --timeout, --start-period, --start-interval and --retries"
+                }
+                "RUN" => "its flags are --mount, --network and --security",
                 _ => "it has no flags: put a first word that starts with `--` in quotes",
             },
             Self::FlagWithoutValue { name, flag } => {
                 return Some(format!("write `{name} --{flag}=VALUE`"));
             }
-            Self::HereDocument { .. } => {
-                "put the text into a file of the build context, and COPY it"
+            Self::OpenDocument { .. } => {
+                "the line holds nothing else; only with `<<-` tabs may stand before it"
             }
+            Self::DocumentExec => "leave the JSON array out: RUN <<EOF",
+            Self::NoVariables { .. } => {
+                "give the image a name with `FROM … AS name` above, and use that"
+            }
+            Self::Duration { .. } => "write it like 30s or 1m30s",
+            Self::LaterStage { .. } => "only stages above this one can be used",
             Self::BrokenJson { .. } | Self::NotStrings { .. } => {
                 "every string stands in double quotes, separated by commas: [\"/app.wasm\", \"--port\", \"80\"]"
             }
@@ -348,34 +444,24 @@ impl Problem {
                     "write `{name} name=value`, and quote a value with spaces"
                 ));
             }
-            Self::Owner { .. } => "write UID or UID:GID; names would need the image's /etc/passwd",
-            Self::Remote { .. } => "download it into the build context first",
+            Self::Owner { .. } => "write USER, USER:GROUP, UID or UID:GID",
+            Self::Remote { .. } => "use ADD",
             Self::Outside { .. } => {
                 "build with a directory further up as the context, and name the file with -f"
             }
             Self::Volume { .. } => "start it with a slash",
-            Self::Target {
-                stage: Some(stage), ..
-            } => {
-                return Some(format!("the file has the stage `{stage}`"));
+            Self::Target { stages, .. } if !stages.is_empty() => {
+                return Some(match stages.as_slice() {
+                    [stage] => format!("the file has the stage `{stage}`"),
+                    stages => format!("the file has the stages {}", stages.join(", ")),
+                });
             }
-            Self::Target { stage: None, .. } => "name the stage with `FROM <image> AS <name>`",
+            Self::Target { .. } => "name the stage with `FROM <image> AS <name>`",
             Self::Expand { reason, .. } => return reason.hint().map(str::to_owned),
             _ => return None,
         };
         Some(hint.to_owned())
     }
-}
-
-fn unsupported_hint(name: &str) -> Option<String> {
-    let hint = match name {
-        "RUN" => {
-            "a Wasm image has no shell to run commands in: build the program first, and COPY the result"
-        }
-        "MAINTAINER" => "write LABEL org.opencontainers.image.authors=\"…\"",
-        _ => return None,
-    };
-    Some(hint.to_owned())
 }
 
 /// A guess at what a shell command would be as a JSON array: its words, without any of the shell's magic.

@@ -2,8 +2,11 @@
 //!
 //! See <https://docs.docker.com/reference/dockerfile/#environment-replacement>.
 
+use std::cell::RefCell;
 use std::iter::Peekable;
 use std::str::Chars;
+
+use super::substitute::{Glob, Greed};
 
 /// `${a:-${b:-…}}`: how deep. More than a person writes; less than overflows a stack.
 const MAX_DEPTH: usize = 32;
@@ -24,8 +27,8 @@ pub enum ExpandError {
     /// `${}`, `${:x}`.
     #[error("`${{…}}` names no variable")]
     Name,
-    /// `${a#b}` and other operators that are not carried out.
-    #[error("the operator `{operator}` in `${{{name}{operator}…}}` is not supported")]
+    /// `${a=b}` and other operators that Docker does not have.
+    #[error("the operator `{operator}` in `${{{name}{operator}…}}` is none of a Dockerfile")]
     Operator {
         /// The variable.
         name: String,
@@ -40,6 +43,15 @@ pub enum ExpandError {
         /// The message from the file.
         message: String,
     },
+    /// `${a/b}`
+    #[error("`${{{name}/…}}` has no replacement")]
+    Replacement {
+        /// The variable.
+        name: String,
+    },
+    /// A pattern that is too long.
+    #[error("a pattern has more than 256 characters")]
+    Pattern,
     /// Too much text came out.
     #[error("the Dockerfile's variables expand to more than {limit} bytes")]
     TooLong {
@@ -54,7 +66,12 @@ pub enum ExpandError {
 impl ExpandError {
     pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Operator { .. } => Some("use `-`, `:-`, `+`, `:+`, `?` or `:?`"),
+            Self::Operator { .. } => {
+                Some("use `-`, `:-`, `+`, `:+`, `?`, `:?`, `#`, `##`, `%`, `%%`, `/` or `//`")
+            }
+            Self::Replacement { .. } => Some(
+                "write `${name/pattern/replacement}`; an empty replacement takes the match away",
+            ),
             Self::Required { .. } => Some("give it with --build-arg NAME=VALUE"),
             Self::Quote { .. } => Some(
                 "close it, or escape it if it is text; COPY takes names with spaces only as a JSON array",
@@ -72,6 +89,8 @@ pub struct Expander<'a> {
     pub lookup: &'a dyn Fn(&str) -> Option<String>,
     /// Bytes that one word may become.
     pub limit: usize,
+    /// Takes the names that are replaced by nothing because they are not set, and that have no other value there.
+    pub missed: &'a RefCell<Vec<String>>,
 }
 
 impl Expander<'_> {
@@ -83,6 +102,25 @@ impl Expander<'_> {
     /// Expands a text and cuts the result at white space that was not quoted.
     pub fn words(&self, text: &str) -> Result<Vec<String>, ExpandError> {
         Ok(self.expand(text)?.finish())
+    }
+
+    /// Expands a here-document: quotes are text, variables are replaced, and an escape makes what follows text.
+    pub fn document(&self, text: &str) -> Result<String, ExpandError> {
+        let mut scan = Scan {
+            rules: self,
+            chars: text.chars().peekable(),
+            depth: 0,
+        };
+        let mut out = String::new();
+        while let Some(c) = scan.chars.next() {
+            match c {
+                '$' => out.push_str(&scan.variable()?),
+                c if c == self.escape => out.extend(scan.chars.next()),
+                c => out.push(c),
+            }
+            scan.check(&out)?;
+        }
+        Ok(out)
     }
 
     fn expand(&self, text: &str) -> Result<Output, ExpandError> {
@@ -214,7 +252,7 @@ impl Scan<'_> {
             if name.is_empty() {
                 return Ok("$".to_owned());
             }
-            return Ok((self.rules.lookup)(&name).unwrap_or_default());
+            return Ok(self.plain(&name));
         }
         self.chars.next();
         let name = self.name();
@@ -238,8 +276,9 @@ impl Scan<'_> {
             return Err(ExpandError::Brace);
         };
         match sign {
-            '}' if operator.is_empty() => return Ok(value.unwrap_or_default()),
+            '}' if operator.is_empty() => return Ok(self.plain(&name)),
             '-' | '+' | '?' => {}
+            '#' | '%' | '/' if operator.is_empty() => return self.pattern(&name, sign, value),
             _ => {
                 operator.push(sign);
                 return Err(ExpandError::Operator { name, operator });
@@ -265,6 +304,77 @@ impl Scan<'_> {
                 Err(ExpandError::Required { name, message })
             }
         }
+    }
+
+    /// `$a` and `${a}`
+    fn plain(&self, name: &str) -> String {
+        (self.rules.lookup)(name).unwrap_or_else(|| {
+            self.rules.missed.borrow_mut().push(name.to_owned());
+            String::new()
+        })
+    }
+
+    /// `${a#p}`, `${a##p}`, `${a%p}`, `${a%%p}`, `${a/p/r}`, `${a//p/r}`; a variable that is not set is empty.
+    fn pattern(
+        &mut self,
+        name: &str,
+        sign: char,
+        value: Option<String>,
+    ) -> Result<String, ExpandError> {
+        let double = self.chars.next_if_eq(&sign).is_some();
+        if self.depth >= MAX_DEPTH {
+            return Err(ExpandError::TooDeep);
+        }
+        self.depth += 1;
+        let stop = if sign == '/' { '/' } else { '}' };
+        let pattern = self.raw_until(stop).map_err(|error| match error {
+            ExpandError::Brace if sign == '/' => ExpandError::Replacement {
+                name: name.to_owned(),
+            },
+            error => error,
+        })?;
+        let replacement = match sign {
+            '/' => Some(self.until(Some('}'))?.text),
+            _ => None,
+        };
+        self.depth -= 1;
+        let value = value.unwrap_or_default();
+        let glob = Glob::new(&pattern, self.rules.escape).ok_or(ExpandError::Pattern)?;
+        let greed = if double {
+            Greed::Longest
+        } else {
+            Greed::Shortest
+        };
+        let text = match (sign, replacement) {
+            ('/', Some(replacement)) => glob.replace(&value, &replacement, double),
+            ('%', _) => glob.without_suffix(&value, greed),
+            _ => glob.without_prefix(&value, greed),
+        };
+        self.check(&text)?;
+        Ok(text)
+    }
+
+    /// Reads a pattern up to `stop`, which is taken: variables and quotes are replaced, escapes stay for the pattern.
+    fn raw_until(&mut self, stop: char) -> Result<String, ExpandError> {
+        let mut text = String::new();
+        while let Some(c) = self.chars.next() {
+            if c == stop {
+                return Ok(text);
+            }
+            match c {
+                '}' => return Err(ExpandError::Brace),
+                '\'' => text.push_str(&self.single_quoted()?),
+                '"' => text.push_str(&self.double_quoted()?),
+                '$' => text.push_str(&self.variable()?),
+                c if c == self.rules.escape => {
+                    text.push(c);
+                    text.extend(self.chars.next());
+                }
+                c => text.push(c),
+            }
+            self.check(&text)?;
+        }
+        Err(ExpandError::Brace)
     }
 
     /// Reads a name: letters, digits and `_`; or only digits; or one of the shell's special parameters, which are never set.
@@ -296,6 +406,7 @@ mod tests {
         match name {
             "a" => Some("A".to_owned()),
             "sp" => Some("x y".to_owned()),
+            "p" => Some("a/b/c.tar.gz".to_owned()),
             "empty" => Some(String::new()),
             _ => None,
         }
@@ -306,7 +417,16 @@ mod tests {
             escape,
             lookup: &lookup,
             limit: 1000,
+            missed: Box::leak(Box::default()),
         }
+    }
+
+    #[test]
+    fn what_is_not_set_is_told() {
+        let expander = expander('\\');
+        let text = "$x ${y} ${z:-1} ${v+1} $a '$q' \"$w\"";
+        assert_eq!(expander.word(text).as_deref(), Ok("  1  A $q "));
+        assert_eq!(*expander.missed.borrow(), ["x", "y", "w"]);
     }
 
     #[test]
@@ -332,6 +452,17 @@ mod tests {
             ("${a:?no}", "A"),
             ("${empty?no}", ""),
             ("${b:-${c:-${a}}}", "A"),
+            ("${p#*/}", "b/c.tar.gz"),
+            ("${p##*/}", "c.tar.gz"),
+            ("${p%.*}", "a/b/c.tar"),
+            ("${p%%.*}", "a/b/c"),
+            (r"${p/\//-}", "a-b/c.tar.gz"),
+            (r"${p//\//-}", "a-b-c.tar.gz"),
+            ("${p/c*z/$a}", "a/b/A"),
+            ("${p//'/'/}", "abc.tar.gz"),
+            ("${p#$a}", "a/b/c.tar.gz"),
+            ("\"${p##*/}\"", "c.tar.gz"),
+            ("${b#x}${b/x/y}", ""),
             ("${b:-'}'}", "}"),
             (r"${b:-\}}", "}"),
             ("$", "$"),
@@ -345,6 +476,15 @@ mod tests {
             assert_eq!(expander('\\').word(text).as_deref(), Ok(want), "{text}");
         }
         assert_eq!(expander('`').word(r"c:\$a`$a").as_deref(), Ok(r"c:\A$a"));
+    }
+
+    #[test]
+    fn documents_keep_their_quotes() {
+        let text = "\"$a\" 'it' \\$a \\\\ ${b:-d}\n";
+        assert_eq!(
+            expander('\\').document(text).as_deref(),
+            Ok("\"A\" 'it' $a \\ d\n")
+        );
     }
 
     #[test]
@@ -369,7 +509,13 @@ mod tests {
         ] {
             assert_eq!(expander('\\').word(text), Err(want), "{text}");
         }
-        for text in ["${a#x}", "${a:}", "${a/b/c}", "${a:=b}", "${a b}"] {
+        assert_eq!(
+            expander('\\').word("${a/b}"),
+            Err(ExpandError::Replacement {
+                name: "a".to_owned()
+            })
+        );
+        for text in ["${a:#x}", "${a:}", "${a=b}", "${a:=b}", "${a b}"] {
             let got = expander('\\').word(text);
             assert!(
                 matches!(got, Err(ExpandError::Operator { .. })),

@@ -1,20 +1,24 @@
 //! One instruction: what its words mean. Variables are not replaced yet.
 
 use super::error::{Fault, Place, Problem};
+use super::healthcheck::{Check, duration};
+use super::heredoc::{self, HereDocument};
 use super::lexer::Line;
 use super::suggest::{KNOWN, suggestion};
 use super::words::{Rest, Word};
 
-/// An instruction of the build stage, as written.
+/// An instruction of a build stage, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruction {
     /// Where it starts.
     pub place: Place,
+    /// Its name as it is spelled in the file.
+    pub word: String,
     /// What it says.
     pub kind: Kind,
 }
 
-/// The instructions that are carried out.
+/// The instructions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `ARG name[=default] …`
@@ -22,17 +26,29 @@ pub enum Kind {
     /// `CMD`
     Cmd(CommandLine),
     /// `COPY` and `ADD`
-    Copy(Copy),
+    Copy(Box<Copy>),
     /// `ENTRYPOINT`
     Entrypoint(CommandLine),
     /// `ENV name=value …`
-    Env(Vec<Pair>),
+    Env(Pairs),
     /// `EXPOSE port …`
     Expose(Vec<Word>),
     /// `FROM`, which starts a stage
     From(From),
+    /// `HEALTHCHECK`; `None` for `HEALTHCHECK NONE`
+    Healthcheck(Option<Box<Check>>),
     /// `LABEL name=value …`
-    Label(Vec<Pair>),
+    Label(Pairs),
+    /// `MAINTAINER`
+    Maintainer(Word),
+    /// `ONBUILD` and the text of the instruction behind it
+    OnBuild(String),
+    /// `RUN`
+    Run(Box<Run>),
+    /// `SHELL`
+    Shell(Vec<String>),
+    /// `STOPSIGNAL`
+    StopSignal(Word),
     /// `USER`
     User(Word),
     /// `VOLUME path …`
@@ -46,12 +62,38 @@ pub enum Kind {
 pub struct From {
     /// Where FROM stands.
     pub place: Place,
-    /// The image, or `scratch`.
+    /// The image, or `scratch`, or an earlier stage.
     pub image: Word,
     /// The platform, if one is given.
     pub platform: Option<Word>,
-    /// The stage's name, in lower case.
-    pub stage: Option<String>,
+    /// The stage's name.
+    pub stage: Option<StageName>,
+}
+
+/// What a stage is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageName {
+    /// In lower case.
+    pub name: String,
+    /// As written.
+    pub word: Word,
+    /// `AS` as written.
+    pub keyword: String,
+}
+
+/// `RUN [--mount=…] [--network=…] [--security=…] command`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// What to run. In the shell form it may open here-documents.
+    pub command: CommandLine,
+    /// The values of `--mount`, in order.
+    pub mounts: Vec<Word>,
+    /// `--network`
+    pub network: Option<Word>,
+    /// `--security`
+    pub security: Option<Word>,
+    /// The here-documents that the command opens.
+    pub documents: Vec<HereDocument>,
 }
 
 /// One variable of an ARG.
@@ -61,6 +103,15 @@ pub struct Argument {
     pub name: String,
     /// Its value, unless the build gives another one.
     pub default: Option<Word>,
+}
+
+/// The arguments of ENV or LABEL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pairs {
+    /// At least one.
+    pub pairs: Vec<Pair>,
+    /// Is it Docker's older form, `name value`?
+    pub old_form: bool,
 }
 
 /// One `name=value` of ENV or LABEL.
@@ -91,22 +142,38 @@ impl Verb {
     }
 }
 
-/// `COPY [--chown=…] [--chmod=…] source … destination`
+/// `COPY [--from=…] [--chown=…] … source … destination`, and `ADD`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copy {
     /// COPY or ADD.
     pub verb: Verb,
-    /// One or more paths or patterns within the build context.
+    /// Paths or patterns; with ADD also URLs. Words that open a here-document are not among them.
     pub sources: Vec<Word>,
+    /// Files whose text stands here.
+    pub documents: Vec<HereDocument>,
     /// The path in the image.
     pub destination: Word,
+    /// Whence, if not from the build context: a stage, an image, or a named context.
+    pub from: Option<Word>,
     /// Owner of what is copied.
     pub chown: Option<Word>,
     /// Mode of what is copied.
     pub chmod: Option<Word>,
+    /// Patterns of what is not copied.
+    pub excludes: Vec<Word>,
+    /// Is the path of each source kept?
+    pub parents: bool,
+    /// Does the layer not depend on what is below it?
+    pub link: bool,
+    /// What a downloaded file must be.
+    pub checksum: Option<Word>,
+    /// Is `.git` kept of a cloned repository?
+    pub keep_git: bool,
+    /// Are archives unpacked? If not said, local ones are and downloaded ones are not.
+    pub unpack: Option<bool>,
 }
 
-/// The two forms of ENTRYPOINT and CMD.
+/// The two forms of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandLine {
     /// A JSON array: the arguments as they are.
@@ -138,6 +205,8 @@ impl Instruction {
         let body = Body {
             name,
             place: word.place,
+            documents: &line.documents,
+            escape,
             rest,
         };
         let kind = match name {
@@ -149,16 +218,36 @@ impl Instruction {
             "ENV" => Kind::Env(body.pairs()?),
             "EXPOSE" => Kind::Expose(body.ports()?),
             "FROM" => body.from()?,
+            "HEALTHCHECK" => body.healthcheck()?,
             "LABEL" => Kind::Label(body.pairs()?),
+            "MAINTAINER" => Kind::Maintainer(body.one("a name")?),
+            "ONBUILD" => body.on_build()?,
+            "RUN" => body.run()?,
+            "SHELL" => body.shell()?,
+            "STOPSIGNAL" => Kind::StopSignal(body.one("a signal")?),
             "USER" => Kind::User(body.one("a user")?),
             "VOLUME" => Kind::Volume(body.volumes()?),
-            "WORKDIR" => Kind::Workdir(body.one("a path")?),
-            name => return Err(body.fault(Problem::UnsupportedInstruction { name })),
+            // All of KNOWN but this one are above.
+            _ => Kind::Workdir(body.one("a path")?),
         };
         Ok(Self {
             place: word.place,
+            word: word.text,
             kind,
         })
+    }
+
+    /// Refuses what may not stand behind ONBUILD.
+    pub(super) fn check_trigger(&self) -> Result<(), Fault> {
+        match &self.kind {
+            Kind::From(_) | Kind::Maintainer(_) | Kind::OnBuild(_) => Err(Fault {
+                place: self.place,
+                problem: Problem::Trigger {
+                    name: self.kind.name(),
+                },
+            }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -173,7 +262,13 @@ impl Kind {
             Self::Env(_) => "ENV",
             Self::Expose(_) => "EXPOSE",
             Self::From(_) => "FROM",
+            Self::Healthcheck(_) => "HEALTHCHECK",
             Self::Label(_) => "LABEL",
+            Self::Maintainer(_) => "MAINTAINER",
+            Self::OnBuild(_) => "ONBUILD",
+            Self::Run(_) => "RUN",
+            Self::Shell(_) => "SHELL",
+            Self::StopSignal(_) => "STOPSIGNAL",
             Self::User(_) => "USER",
             Self::Volume(_) => "VOLUME",
             Self::Workdir(_) => "WORKDIR",
@@ -185,7 +280,34 @@ impl Kind {
 struct Body<'a> {
     name: &'static str,
     place: Place,
+    documents: &'a [HereDocument],
+    escape: char,
     rest: Rest<'a>,
+}
+
+/// The flags of one instruction.
+struct Flags(Vec<(String, Word)>);
+
+impl Flags {
+    fn take(&mut self, name: &str) -> Option<Word> {
+        let at = self.0.iter().position(|(flag, _)| flag == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn all(&mut self, name: &str) -> Vec<Word> {
+        std::iter::from_fn(|| self.take(name)).collect()
+    }
+}
+
+/// What flags an instruction has.
+#[derive(Default)]
+struct Known {
+    /// `--name=value`
+    values: &'static [&'static str],
+    /// The same, as often as one likes.
+    lists: &'static [&'static str],
+    /// `--name`, `--name=true`, `--name=false`
+    switches: &'static [&'static str],
 }
 
 impl Body<'_> {
@@ -203,30 +325,46 @@ impl Body<'_> {
         })
     }
 
-    /// Takes the flags, each of which must be one of `ours`; those of `theirs` are Docker's but not carried out.
-    fn flags(&mut self, ours: &[&str], theirs: &[&str]) -> Result<Vec<(String, Word)>, Fault> {
+    /// Takes the flags.
+    fn flags(&mut self, known: Known) -> Result<Flags, Fault> {
         let name = self.name;
         let mut flags: Vec<(String, Word)> = Vec::new();
         for (flag, value, place) in self.rest.flags() {
-            let problem = if theirs.contains(&flag.as_str()) {
-                Problem::UnsupportedFlag { name, flag }
-            } else if !ours.contains(&flag.as_str()) {
+            let is = |names: &[&str]| names.contains(&flag.as_str());
+            let switch = is(known.switches);
+            let problem = if !switch && !is(known.values) && !is(known.lists) {
                 Problem::UnknownFlag { name, flag }
-            } else if flags.iter().any(|(seen, _)| *seen == flag) {
+            } else if !is(known.lists) && flags.iter().any(|(seen, _)| *seen == flag) {
                 Problem::FlagRepeated { name, flag }
             } else if let Some(value) = value.filter(|value| !value.text.is_empty()) {
-                flags.push((flag, value));
+                if switch && !matches!(value.text.as_str(), "true" | "false" | "1" | "0") {
+                    Problem::FlagNotSwitch {
+                        name,
+                        flag,
+                        value: value.text,
+                    }
+                } else {
+                    flags.push((flag, value));
+                    continue;
+                }
+            } else if switch {
+                let text = "true".to_owned();
+                flags.push((flag, Word { text, place }));
                 continue;
             } else {
                 Problem::FlagWithoutValue { name, flag }
             };
             return Err(Fault { place, problem });
         }
-        Ok(flags)
+        Ok(Flags(flags))
+    }
+
+    fn no_flags(&mut self) -> Result<(), Fault> {
+        self.flags(Known::default()).map(drop)
     }
 
     fn one(mut self, want: &'static str) -> Result<Word, Fault> {
-        self.flags(&[], &[])?;
+        self.no_flags()?;
         if self.rest.text().is_empty() {
             return Err(self.needs(want));
         }
@@ -234,14 +372,18 @@ impl Body<'_> {
     }
 
     fn from(mut self) -> Result<Kind, Fault> {
-        let platform = self.flags(&["platform"], &[])?.pop().map(|(_, word)| word);
+        let known = Known {
+            values: &["platform"],
+            ..Known::default()
+        };
+        let platform = self.flags(known)?.take("platform");
         let mut words = self.rest.spaced().into_iter();
         let form = "an image, and may have `AS` and a name after it";
         let image = words.next().ok_or_else(|| self.needs(form))?;
         let stage = match (words.next(), words.next(), words.next()) {
             (None, ..) => None,
             (Some(keyword), Some(stage), None) if keyword.text.eq_ignore_ascii_case("as") => {
-                Some(stage_name(stage)?)
+                Some(stage_name(stage, keyword.text)?)
             }
             _ => return Err(self.needs(form)),
         };
@@ -254,7 +396,7 @@ impl Body<'_> {
     }
 
     fn arg(mut self) -> Result<Kind, Fault> {
-        self.flags(&[], &[])?;
+        self.no_flags()?;
         let words = self.rest.quoted();
         if words.is_empty() {
             return Err(self.needs("at least one name"));
@@ -277,8 +419,8 @@ impl Body<'_> {
     }
 
     /// `name=value …`, or Docker's older `name value with spaces`, which is told by the first word having no `=`.
-    fn pairs(mut self) -> Result<Vec<Pair>, Fault> {
-        self.flags(&[], &[])?;
+    fn pairs(mut self) -> Result<Pairs, Fault> {
+        self.no_flags()?;
         let words = self.rest.quoted();
         let Some(first) = words.first() else {
             return Err(self.needs("at least one name=value"));
@@ -296,9 +438,12 @@ impl Body<'_> {
                     },
                 });
             }
-            return Ok(vec![Pair { name, value }]);
+            return Ok(Pairs {
+                pairs: vec![Pair { name, value }],
+                old_form: true,
+            });
         }
-        words
+        let pairs = words
             .into_iter()
             .map(|word| {
                 let pair = split(&word).ok_or_else(|| Fault {
@@ -316,11 +461,19 @@ impl Body<'_> {
                 }
                 Ok(pair)
             })
-            .collect()
+            .collect::<Result<_, _>>()?;
+        Ok(Pairs {
+            pairs,
+            old_form: false,
+        })
     }
 
     fn command(mut self) -> Result<CommandLine, Fault> {
-        self.flags(&[], &[])?;
+        self.no_flags()?;
+        self.command_line()
+    }
+
+    fn command_line(&self) -> Result<CommandLine, Fault> {
         if self.rest.text().is_empty() {
             return Err(self.needs("a command"));
         }
@@ -330,45 +483,176 @@ impl Body<'_> {
         })
     }
 
-    fn copy(mut self, verb: Verb) -> Result<Kind, Fault> {
-        let theirs: &[&str] = match verb {
-            Verb::Add => &["checksum", "exclude", "keep-git-dir", "link", "unpack"],
-            Verb::Copy => &["exclude", "from", "link", "parents"],
-        };
-        let mut chown = None;
-        let mut chmod = None;
-        for (flag, value) in self.flags(&["chown", "chmod"], theirs)? {
-            match flag.as_str() {
-                "chown" => chown = Some(value),
-                _ => chmod = Some(value),
-            }
+    fn run(mut self) -> Result<Kind, Fault> {
+        let mut flags = self.flags(Known {
+            values: &["network", "security"],
+            lists: &["mount"],
+            ..Known::default()
+        })?;
+        let command = self.command_line()?;
+        if matches!(&command, CommandLine::Exec(args) if args.is_empty()) {
+            return Err(self.needs("a command"));
         }
+        Ok(Kind::Run(Box::new(Run {
+            command,
+            mounts: flags.all("mount"),
+            network: flags.take("network"),
+            security: flags.take("security"),
+            documents: self.documents.to_vec(),
+        })))
+    }
+
+    fn shell(mut self) -> Result<Kind, Fault> {
+        self.no_flags()?;
+        match self.rest.json(self.name)? {
+            Some(words) if !words.is_empty() => Ok(Kind::Shell(
+                words.into_iter().map(|word| word.text).collect(),
+            )),
+            _ => Err(self.needs("a JSON array, such as [\"/bin/sh\", \"-c\"]")),
+        }
+    }
+
+    fn on_build(mut self) -> Result<Kind, Fault> {
+        self.no_flags()?;
+        let word = self.rest.whole();
+        if word.text.is_empty() {
+            return Err(self.needs("an instruction"));
+        }
+        // What will be read when somebody builds on the image must be right now.
+        let mut line = Line::plain(word.text.clone(), word.place);
+        line.documents = self.documents.to_vec();
+        Self::parse_trigger(&line, self.escape)?;
+        let mut text = word.text;
+        for document in self.documents {
+            text.push('\n');
+            text.push_str(&document.text);
+            text.push_str(&document.name);
+        }
+        Ok(Kind::OnBuild(text))
+    }
+
+    fn parse_trigger(line: &Line, escape: char) -> Result<(), Fault> {
+        Instruction::parse(line, escape)?.check_trigger()
+    }
+
+    fn healthcheck(mut self) -> Result<Kind, Fault> {
+        let mut flags = self.flags(Known {
+            values: &[
+                "interval",
+                "timeout",
+                "start-period",
+                "start-interval",
+                "retries",
+            ],
+            ..Known::default()
+        })?;
+        let form = "NONE, or CMD and a command";
+        let keyword = self.rest.next().ok_or_else(|| self.needs(form))?;
+        if keyword.text.eq_ignore_ascii_case("none") {
+            if !self.rest.text().is_empty() || !flags.0.is_empty() {
+                return Err(self.needs("nothing else with NONE"));
+            }
+            return Ok(Kind::Healthcheck(None));
+        }
+        if !keyword.text.eq_ignore_ascii_case("cmd") {
+            return Err(Fault {
+                place: keyword.place,
+                ..self.needs(form)
+            });
+        }
+        let command = self.command_line()?;
+        let mut time = |flag: &str| match flags.take(flag) {
+            None => Ok(0),
+            Some(word) => duration(&word.text).ok_or(Fault {
+                place: word.place,
+                problem: Problem::Duration { text: word.text },
+            }),
+        };
+        let (interval, timeout) = (time("interval")?, time("timeout")?);
+        let (start_period, start_interval) = (time("start-period")?, time("start-interval")?);
+        let retries = match flags.take("retries") {
+            None => 0,
+            Some(word) => match word.text.parse::<i64>() {
+                Ok(retries) if retries >= 0 => retries,
+                _ => {
+                    return Err(Fault {
+                        place: word.place,
+                        problem: Problem::Retries { text: word.text },
+                    });
+                }
+            },
+        };
+        Ok(Kind::Healthcheck(Some(Box::new(Check {
+            interval,
+            timeout,
+            start_period,
+            start_interval,
+            retries,
+            command,
+        }))))
+    }
+
+    fn copy(mut self, verb: Verb) -> Result<Kind, Fault> {
+        let known = match verb {
+            Verb::Add => Known {
+                values: &["chown", "chmod", "checksum"],
+                lists: &["exclude"],
+                switches: &["keep-git-dir", "link", "unpack"],
+            },
+            Verb::Copy => Known {
+                values: &["chown", "chmod", "from"],
+                lists: &["exclude"],
+                switches: &["link", "parents"],
+            },
+        };
+        let mut flags = self.flags(known)?;
         let mut sources = match self.rest.json(self.name)? {
             Some(words) => words,
             None => self.rest.spaced(),
         };
-        if let Some(word) = sources.iter().find(|word| is_here_document(&word.text)) {
-            return Err(Fault {
-                place: word.place,
-                problem: Problem::HereDocument {
-                    word: word.text.clone(),
-                },
-            });
-        }
         let Some(destination) = sources.pop().filter(|_| !sources.is_empty()) else {
             return Err(self.needs("at least one source and a destination"));
         };
-        Ok(Kind::Copy(Copy {
+        if heredoc::opening(&destination.text, destination.place).is_some() {
+            return Err(Fault {
+                place: destination.place,
+                problem: Problem::DocumentDestination {
+                    word: destination.text,
+                },
+            });
+        }
+        if !self.documents.is_empty() {
+            sources.retain(|word| heredoc::opening(&word.text, word.place).is_none());
+        }
+        let from = flags.take("from");
+        if let (Some(from), Some(document)) = (&from, self.documents.first()) {
+            return Err(Fault {
+                place: document.place,
+                problem: Problem::DocumentFrom {
+                    from: from.text.clone(),
+                },
+            });
+        }
+        let is_true = |word: Word| matches!(word.text.as_str(), "true" | "1");
+        Ok(Kind::Copy(Box::new(Copy {
             verb,
             sources,
+            documents: self.documents.to_vec(),
             destination,
-            chown,
-            chmod,
-        }))
+            from,
+            chown: flags.take("chown"),
+            chmod: flags.take("chmod"),
+            excludes: flags.all("exclude"),
+            parents: flags.take("parents").is_some_and(is_true),
+            link: flags.take("link").is_some_and(is_true),
+            checksum: flags.take("checksum"),
+            keep_git: flags.take("keep-git-dir").is_some_and(is_true),
+            unpack: flags.take("unpack").map(is_true),
+        })))
     }
 
     fn ports(mut self) -> Result<Vec<Word>, Fault> {
-        self.flags(&[], &[])?;
+        self.no_flags()?;
         let words = self.rest.spaced();
         if words.is_empty() {
             return Err(self.needs("at least one port"));
@@ -377,7 +661,7 @@ impl Body<'_> {
     }
 
     fn volumes(mut self) -> Result<Vec<Word>, Fault> {
-        self.flags(&[], &[])?;
+        self.no_flags()?;
         let words = match self.rest.json(self.name)? {
             Some(words) => words,
             None => self.rest.spaced(),
@@ -405,41 +689,22 @@ fn split(word: &Word) -> Option<Pair> {
 }
 
 /// `[a-z][a-z0-9-_.]*`, in any case: <https://docs.docker.com/reference/dockerfile/#from>.
-fn stage_name(word: Word) -> Result<String, Fault> {
+fn stage_name(word: Word, keyword: String) -> Result<StageName, Fault> {
     let lower = word.text.to_ascii_lowercase();
     let valid = lower.starts_with(|c: char| c.is_ascii_lowercase())
         && lower
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c));
     if valid {
-        Ok(lower)
+        Ok(StageName {
+            name: lower,
+            word,
+            keyword,
+        })
     } else {
         Err(Fault {
             place: word.place,
             problem: Problem::StageName { text: word.text },
         })
-    }
-}
-
-/// `<<EOF`, `<<-EOF`, `3<<"EOF"`.
-fn is_here_document(word: &str) -> bool {
-    let word = word.trim_start_matches(|c: char| c.is_ascii_digit());
-    word.strip_prefix("<<")
-        .map(|name| name.strip_prefix('-').unwrap_or(name))
-        .is_some_and(|name| !name.is_empty() && !name.contains('<'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn here_documents_are_recognised() {
-        for word in ["<<EOF", "<<-EOF", "3<<\"EOF\""] {
-            assert!(is_here_document(word), "{word}");
-        }
-        for word in ["<<", "<<-", "a<<EOF", "<<<x", "<EOF"] {
-            assert!(!is_here_document(word), "{word}");
-        }
     }
 }

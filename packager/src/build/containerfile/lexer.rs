@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::error::{Fault, Place, Problem};
+use super::heredoc::{self, HereDocument};
+use super::words::Rest;
 
 /// A Dockerfile's size in bytes. Real ones have a few KiB; the bound keeps a wrong `-f` from filling memory.
 pub(super) const MAX_BYTES: usize = 1 << 20;
@@ -16,9 +18,20 @@ pub(super) struct Line {
     pub(super) text: String,
     /// Start of each physical line within `text`, and its place in the file; ascending.
     pieces: Vec<(usize, Place)>,
+    /// The here-documents that it opens, in order.
+    pub(super) documents: Vec<HereDocument>,
 }
 
 impl Line {
+    /// Makes a line of a text that starts at a place.
+    pub(super) fn plain(text: String, place: Place) -> Self {
+        Self {
+            text,
+            pieces: vec![(0, place)],
+            documents: Vec::new(),
+        }
+    }
+
     /// Returns where the byte `at` of the text stands in the file.
     pub(super) fn place(&self, at: usize) -> Place {
         let Some((start, place)) = self.pieces.iter().rev().find(|(start, _)| *start <= at) else {
@@ -37,6 +50,10 @@ impl Line {
 pub(super) struct Lexed {
     /// The escape character, which also continues lines: `\` unless a directive says otherwise.
     pub(super) escape: char,
+    /// The value of `# check=`, and where it stands.
+    pub(super) check: Option<(String, Place)>,
+    /// Blank lines within continued instructions.
+    pub(super) empty_continuations: Vec<Place>,
     pub(super) lines: Vec<Line>,
 }
 
@@ -55,8 +72,10 @@ pub(super) fn lex(text: &str) -> Result<Lexed, Fault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut directives = Directives::default();
     let mut lines = Vec::new();
+    let mut empty_continuations = Vec::new();
     let mut open: Option<Line> = None;
-    for (index, raw) in text.split('\n').enumerate() {
+    let mut raws = text.split('\n').enumerate();
+    while let Some((index, raw)) = raws.next() {
         let raw = raw.strip_suffix('\r').unwrap_or(raw);
         let trimmed = raw.trim_start();
         let indent = raw.len() - trimmed.len();
@@ -70,17 +89,24 @@ pub(super) fn lex(text: &str) -> Result<Lexed, Fault> {
                 problem: Problem::Nul,
             });
         }
-        directives.read(trimmed).map_err(|problem| Fault {
-            place: place(indent),
-            problem,
-        })?;
+        directives
+            .read(trimmed, place(indent))
+            .map_err(|problem| Fault {
+                place: place(indent),
+                problem,
+            })?;
         // Docker skips comments and blank lines in the middle of a continued instruction too.
         if trimmed.is_empty() || trimmed.starts_with('#') {
+            if trimmed.is_empty() && open.is_some() && empty_continuations.len() < MAX_INSTRUCTIONS
+            {
+                empty_continuations.push(place(0));
+            }
             continue;
         }
         let mut line = open.take().unwrap_or(Line {
             text: String::new(),
             pieces: Vec::new(),
+            documents: Vec::new(),
         });
         // White space at the start of a continuation separates words; at the start of an instruction it means nothing.
         let from = if line.pieces.is_empty() { indent } else { 0 };
@@ -93,12 +119,18 @@ pub(super) fn lex(text: &str) -> Result<Lexed, Fault> {
             }
             None => {
                 line.text.push_str(content);
+                read_documents(&mut line, directives.escape(), &mut raws)?;
                 push(&mut lines, line)?;
             }
         }
     }
     if let Some(line) = open {
         push(&mut lines, line)?;
+    }
+    // The end of the file is no blank line in an instruction.
+    if text.ends_with('\n') {
+        let end = text.split('\n').count();
+        empty_continuations.retain(|place: &Place| place.line < end);
     }
     if lines.is_empty() {
         return Err(Fault {
@@ -108,8 +140,52 @@ pub(super) fn lex(text: &str) -> Result<Lexed, Fault> {
     }
     Ok(Lexed {
         escape: directives.escape(),
+        check: directives.check,
+        empty_continuations,
         lines,
     })
+}
+
+/// Takes the here-documents that a line opens from the lines below it.
+fn read_documents<'t>(
+    line: &mut Line,
+    escape: char,
+    raws: &mut impl Iterator<Item = (usize, &'t str)>,
+) -> Result<(), Fault> {
+    if !line.text.contains("<<") {
+        return Ok(());
+    }
+    let words = Rest::new(line, escape).quoted();
+    let words = words.into_iter().map(|word| (word.text, word.place));
+    let mut documents = heredoc::openings(words)?;
+    for document in &mut documents {
+        loop {
+            let Some((index, raw)) = raws.next() else {
+                return Err(Fault {
+                    place: document.place,
+                    problem: Problem::OpenDocument {
+                        name: document.name.clone(),
+                    },
+                });
+            };
+            if let Some(at) = raw.find('\0') {
+                return Err(Fault {
+                    place: Place {
+                        line: index + 1,
+                        column: 1 + raw.get(..at).map_or(0, |s| s.chars().count()),
+                    },
+                    problem: Problem::Nul,
+                });
+            }
+            if document.ends_with(raw) {
+                break;
+            }
+            document.text.push_str(raw);
+            document.text.push('\n');
+        }
+    }
+    line.documents = documents;
+    Ok(())
 }
 
 fn push(lines: &mut Vec<Line>, line: Line) -> Result<(), Fault> {
@@ -136,11 +212,12 @@ fn continued(line: &str, escape: char) -> Option<&str> {
 
 /// Parser directives: `# key=value` comments at the very top of the file.
 ///
-/// `syntax` names a program that would parse the file in BuildKit, `check` tunes its linter: both are read and have no
-/// effect, since no such program is fetched here.
+/// `syntax` names a program that would parse the file in BuildKit: it is read and has no effect, since no such program is
+/// fetched here. `check` tunes the checks.
 #[derive(Default)]
 struct Directives {
     escape: Option<char>,
+    check: Option<(String, Place)>,
     seen: BTreeSet<String>,
     /// Are we past the lines where directives may stand?
     done: bool,
@@ -151,7 +228,7 @@ impl Directives {
         self.escape.unwrap_or('\\')
     }
 
-    fn read(&mut self, line: &str) -> Result<(), Problem> {
+    fn read(&mut self, line: &str, place: Place) -> Result<(), Problem> {
         if self.done {
             return Ok(());
         }
@@ -161,6 +238,9 @@ impl Directives {
         };
         if !self.seen.insert(name.clone()) {
             return Err(Problem::DirectiveRepeated { name });
+        }
+        if name == "check" {
+            self.check = Some((value.to_owned(), place));
         }
         if name == "escape" {
             self.escape = Some(match value {
@@ -239,6 +319,21 @@ mod tests {
         assert_eq!(line.place(0), Place { line: 1, column: 3 });
         let b = line.text.find("b=2").expect("is there");
         assert_eq!(line.place(b), Place { line: 2, column: 3 });
+    }
+
+    #[test]
+    fn here_documents_are_not_instructions() {
+        let lexed = lex("FROM a\nCOPY <<A <<-\"B\" /d/\nRUN no\n # kept \\\n\nA\n\tx\n\tB\nUSER b")
+            .expect("lexes");
+        assert_eq!(lexed.lines.len(), 3);
+        let documents = &lexed.lines[1].documents;
+        assert_eq!(documents[0].text, "RUN no\n # kept \\\n\n");
+        assert_eq!(documents[1].content(), "x\n");
+        assert_eq!(lexed.lines[2].place(0), Place { line: 9, column: 1 });
+        // Only where Docker has them.
+        assert_eq!(texts("ENV a=<<A\nUSER A").len(), 2);
+        let fault = lex("FROM a\nRUN <<A\nUSER b").expect_err("is open");
+        assert_eq!(fault.place, Place { line: 2, column: 5 });
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::ignore::{self, Ignore};
 use super::pattern::{Pattern, has_wildcard};
 use super::plan::Source;
 use error::{MAX_DEPTH, MAX_ENTRIES, MAX_LINKS, special};
-use path::{bytes, is_inside, or_dot, push_parts, stays_below};
+use path::{bytes, is_inside, or_dot, push_parts, slashed, stays_below};
 
 /// What a name in the context is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(super) enum Kind {
 pub(super) struct Chosen {
     /// The last part of the name it was chosen by; empty for the context itself.
     pub(super) name: Vec<u8>,
+    /// That name as a whole, with slashes.
+    pub(super) named: Vec<u8>,
     /// Where it is in the context, links resolved.
     pub(super) path: PathBuf,
     /// What it is: a file or a directory, since links were followed.
@@ -83,8 +85,18 @@ impl<'a> Context<'a> {
         Ok(Self { dir, ignore })
     }
 
+    /// Uses all of a directory, whatever ignore files say.
+    pub(super) fn whole(dir: &'a Dir) -> Self {
+        Self {
+            dir,
+            ignore: Ignore::default(),
+        }
+    }
+
     /// Returns what a source leads to: one thing, or what matches it, in the order of the names.
-    pub(super) fn choose(&self, source: &Source) -> Result<Vec<Chosen>, ContextError> {
+    ///
+    /// With `deep`, a part `**` stands for any number of directories.
+    pub(super) fn choose(&self, source: &Source, deep: bool) -> Result<Vec<Chosen>, ContextError> {
         if !source.parts.iter().any(|part| has_wildcard(part)) {
             let path = source.parts.iter().collect::<PathBuf>();
             let chosen = self.follow(&path)?;
@@ -94,7 +106,7 @@ impl<'a> Context<'a> {
             };
         }
         let mut chosen = Vec::new();
-        for path in self.matching(&source.parts)? {
+        for path in self.matching(&source.parts, deep)? {
             let found = self.follow(&path)?;
             if self.excluded(&path, &found)?.is_none() {
                 chosen.push(found);
@@ -109,6 +121,7 @@ impl<'a> Context<'a> {
         let metadata = self.metadata(&resolved)?;
         Ok(Chosen {
             name: bytes(path.file_name().unwrap_or_default(), path)?,
+            named: slashed(path)?,
             kind: self.kind(&resolved, &metadata)?,
             path: resolved,
         })
@@ -145,7 +158,7 @@ impl<'a> Context<'a> {
     }
 
     /// Lists the paths that match parts, some of which are wildcards. Links are followed only before the first of those.
-    fn matching(&self, parts: &[String]) -> Result<Vec<PathBuf>, ContextError> {
+    fn matching(&self, parts: &[String], deep: bool) -> Result<Vec<PathBuf>, ContextError> {
         let wild = parts.iter().position(|part| has_wildcard(part));
         let (fixed, rest) = parts.split_at(wild.unwrap_or(parts.len()));
         let start = match self.resolve(&fixed.iter().collect::<PathBuf>()) {
@@ -163,6 +176,12 @@ impl<'a> Context<'a> {
                     continue;
                 }
                 match &pattern {
+                    Some(_) if deep && part == "**" => {
+                        next.push(path.clone());
+                        let below = self.walk(path)?.into_iter();
+                        let directories = below.filter(|found| found.kind == Kind::Directory);
+                        next.extend(directories.map(|found| found.path));
+                    }
                     Some(Ok(pattern)) => {
                         let names = self.list(path)?;
                         let names = names

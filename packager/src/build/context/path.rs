@@ -68,3 +68,9 @@ pub(in crate::build) fn bytes(name: &OsStr, path: &Path) -> Result<Vec<u8>, Cont
         Err(ContextError::Name { path })
     }
 }
+
+/// The bytes of a path as they go into the image.
+pub(in crate::build) fn slashed(path: &Path) -> Result<Vec<u8>, ContextError> {
+    let parts = path.iter().map(|part| bytes(part, path));
+    Ok(parts.collect::<Result<Vec<_>, _>>()?.join(&b'/'))
+}

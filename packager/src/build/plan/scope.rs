@@ -8,6 +8,20 @@ use super::Options;
 pub(in crate::build) const DEFAULT_PATH: &str =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Build arguments that Docker takes without an ARG: RUN sees them, and nobody is warned of them.
+pub(in crate::build) const PROXIES: [&str; 10] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "no_proxy",
+    "all_proxy",
+];
+
 /// Variables that are set at some point of the file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
@@ -55,6 +69,8 @@ pub(super) fn platform_args(options: Options<'_>) -> BTreeMap<String, String> {
         set("ARCH", platform.architecture());
         set("VARIANT", platform.variant().unwrap_or_default());
     }
+    let stage = options.target.unwrap_or("default");
+    args.insert("TARGETSTAGE".to_owned(), stage.to_owned());
     // `--build-arg TARGETARCH=…` wins, as in Docker.
     for (name, value) in options.args {
         if let Some(arg) = args.get_mut(name) {

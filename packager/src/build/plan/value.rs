@@ -2,24 +2,66 @@
 
 use std::ops::RangeInclusive;
 
-use super::Source;
-use crate::build::containerfile::{Problem, Verb};
+use super::{Id, Owner, Remote, Source};
+use crate::build::containerfile::Problem;
 use crate::build::pattern::{Pattern, has_wildcard};
 
-/// `UID` or `UID:GID`; a UID alone is the GID too, as in Docker.
-pub(super) fn owner(text: &str) -> Option<(u32, u32)> {
-    let (user, group) = text.split_once(':').unwrap_or((text, text));
-    let number = |text: &str| {
-        let digits = text.bytes().all(|b| b.is_ascii_digit());
-        digits.then(|| text.parse().ok()).flatten()
+/// `USER`, `USER:GROUP`; each a name or a number.
+pub(super) fn owner(text: &str) -> Option<Owner> {
+    let (user, group) = match text.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (text, None),
     };
-    Some((number(user)?, number(group)?))
+    let id = |text: &str| {
+        if text.is_empty() || text.contains([':', '/', '\n', ' ']) {
+            return None;
+        }
+        if text.bytes().all(|b| b.is_ascii_digit()) {
+            return text.parse().ok().map(Id::Number);
+        }
+        (!text.starts_with(['-', '+'])).then(|| Id::Name(text.to_owned()))
+    };
+    Some(Owner {
+        user: id(user)?,
+        group: match group {
+            Some(group) => Some(id(group)?),
+            None => None,
+        },
+    })
 }
 
-pub(super) fn mode(text: &str) -> Option<u32> {
-    let octal = text.bytes().all(|b| matches!(b, b'0'..=b'7'));
-    let mode = u32::from_str_radix(text, 8).ok()?;
-    (octal && mode <= 0o7777).then_some(mode)
+/// Does a signal look like one: a number, or a name such as `SIGTERM`, `TERM`, `RTMIN+3`?
+pub(super) fn is_signal(text: &str) -> bool {
+    match text.parse::<u8>() {
+        Ok(number) => (1..=64).contains(&number),
+        Err(_) => {
+            text.starts_with(|c: char| c.is_ascii_alphabetic())
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-'))
+        }
+    }
+}
+
+/// Returns what a source of ADD names elsewhere; `None` for a path.
+pub(super) fn remote(text: &str) -> Option<Remote> {
+    let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
+    let path = address.split('?').next().unwrap_or(address);
+    let git = text.starts_with("git@")
+        || text.starts_with("git://")
+        || text.starts_with("ssh://")
+        || (has_scheme(text) && path.ends_with(".git") && !fragment.contains(' '));
+    if git {
+        Some(Remote::Git(text.to_owned()))
+    } else if has_scheme(text) {
+        Some(Remote::Url(text.to_owned()))
+    } else {
+        None
+    }
+}
+
+fn has_scheme(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
 }
 
 pub(super) fn port_range(text: &str) -> Result<(RangeInclusive<u16>, &'static str), &'static str> {
@@ -45,19 +87,22 @@ pub(super) fn port_range(text: &str) -> Result<(RangeInclusive<u16>, &'static st
     Ok((first..=last, protocol))
 }
 
-pub(super) fn source(verb: Verb, text: String) -> Result<Source, Problem> {
-    if text.contains("://") || text.starts_with("git@") {
-        let name = verb.name();
+pub(super) fn source(text: String) -> Result<Source, Problem> {
+    if text.contains("://") {
+        let name = "this instruction";
         return Err(Problem::Remote { name, text });
     }
     let mut parts: Vec<String> = Vec::new();
-    for part in text.split('/') {
+    let mut pivot = 0;
+    for (index, part) in text.split('/').enumerate() {
         match part {
+            "." if index > 0 => pivot = parts.len(),
             "" | "." => {}
             ".." => {
                 if parts.pop().is_none() {
                     return Err(Problem::Outside { text });
                 }
+                pivot = pivot.min(parts.len());
             }
             part => parts.push(part.to_owned()),
         }
@@ -70,7 +115,7 @@ pub(super) fn source(verb: Verb, text: String) -> Result<Source, Problem> {
             return Err(Problem::Pattern { text, reason });
         }
     }
-    Ok(Source { text, parts })
+    Ok(Source { text, parts, pivot })
 }
 
 /// Joins two paths of the image and takes `.`, `..` and needless slashes away, without regard to symbolic links.
@@ -116,27 +161,56 @@ mod tests {
     }
 
     #[test]
-    fn owners_and_modes_are_numbers() {
-        assert_eq!(owner("1000"), Some((1000, 1000)));
-        assert_eq!(owner("0:4294967295"), Some((0, u32::MAX)));
+    fn owners_are_names_or_numbers() {
+        let number = |user, group: Option<u32>| Owner {
+            user: Id::Number(user),
+            group: group.map(Id::Number),
+        };
+        assert_eq!(owner("1000"), Some(number(1000, None)));
+        assert_eq!(owner("0:4294967295"), Some(number(0, Some(u32::MAX))));
+        let named = owner("app:0").expect("is one");
+        assert_eq!(named.user, Id::Name("app".to_owned()));
         for text in [
             "",
             ":",
             "1:",
             ":1",
-            "a",
-            "1:a",
             "-1",
             "+1",
             "4294967296",
             "1:2:3",
+            "a b",
         ] {
             assert_eq!(owner(text), None, "{text}");
         }
-        assert_eq!(mode("0755"), Some(0o755));
-        assert_eq!(mode("7777"), Some(0o7777));
-        for text in ["", "u+x", "8", "10000", "-1", "+7", "0o7"] {
-            assert_eq!(mode(text), None, "{text}");
+    }
+
+    #[test]
+    fn remotes_are_told_from_paths() {
+        let git = |text: &str| matches!(remote(text), Some(Remote::Git(_)));
+        let url = |text: &str| matches!(remote(text), Some(Remote::Url(_)));
+        assert!(git("https://example.org/a.git"));
+        assert!(git("https://example.org/a.git#main:sub"));
+        assert!(git("git@example.org:a/b.git"));
+        assert!(url("https://example.org/a.tar.gz"));
+        assert!(url("http://example.org/a.git.txt"));
+        for path in ["a", "a.git", "http", "./git@x", "ftp:/x"] {
+            assert_eq!(remote(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_pivot_is_where_kept_parts_start() {
+        for (text, parts, pivot) in [
+            ("a/b", 2, 0),
+            ("./a/b", 2, 0),
+            ("a/./b", 2, 1),
+            ("a/b/./c/d", 4, 2),
+            ("a/./../b", 1, 0),
+            ("a/.", 1, 1),
+        ] {
+            let source = source(text.to_owned()).expect(text);
+            assert_eq!((source.parts.len(), source.pivot), (parts, pivot), "{text}");
         }
     }
 

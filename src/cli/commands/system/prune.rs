@@ -49,6 +49,8 @@ pub(super) fn run(engine: &Engine, args: &Args) -> Result<Exit, Failure> {
     let images = engine.prune_images(which, &filter)?;
     all.images = images.images;
     all.bytes = all.bytes.saturating_add(images.bytes);
+    // What earlier builds made goes with the images.
+    all.bytes = all.bytes.saturating_add(engine.prune_builds()?);
     pruned::print(&all)?;
     Ok(Exit::Success)
 }
