@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::fixtures::{PATH, guest, only};
-use crate::world::World;
+use crate::world::{World, finish};
 
 #[test]
 fn the_guests_code_is_the_commands() {
@@ -90,7 +90,7 @@ fn a_variable_without_a_value_is_taken_from_the_caller() {
     command
         .env("GIVEN", "from the caller")
         .env("HIDDEN", "not for the guest");
-    let output = crate::world::finish(command, b"").expect_code(0, &arguments);
+    let output = finish(command, b"").expect_code(0, &arguments);
     assert_eq!(
         output.text(),
         format!("arg 0 </show.wasm>\nenv <{PATH}>\nenv <GIVEN=from the caller>\ncwd </>\n")
@@ -308,4 +308,22 @@ fn two_runs_at_once_do_not_meet() {
         assert_eq!(output.status.code(), Some(0));
     }
     assert_eq!(world.ok(&["ps", "-a", "-q"]), "");
+}
+
+#[test]
+fn compiled_code_that_cannot_be_mapped_is_told_once() {
+    let world = World::new();
+    world.guest_image("hello");
+    let script = format!(
+        "mount -t tmpfs -o noexec,mode=0700 none {} && exec timeout 60 {} run --rm hello",
+        world.root().join("compiled").display(),
+        env!("CARGO_BIN_EXE_coracle"),
+    );
+    let arguments = ["-rm", "sh", "-c", &script];
+    let output = finish(world.tool("unshare", &arguments), b"").expect_code(125, &arguments);
+    assert!(
+        output.errors().contains("cannot be mapped into memory"),
+        "{}",
+        output.errors()
+    );
 }

@@ -183,7 +183,9 @@ pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<ControlFlow<Exit
     let mounts = args.storage.mounts(&here)?;
     let volumes_from = args.storage.volumes_from()?;
     let storage_limit = args.storage.limit()?;
-    let caller = |name: &str| std::env::var_os(name);
+    // What an earlier process of this command has left for this one is not the caller's.
+    let is_ours = |name: &str| name == AGAIN || name == READY;
+    let caller = |name: &str| (!is_ours(name)).then(|| std::env::var_os(name))?;
     let mut env = env::read_files(&args.env_file, caller)?;
     env.extend(env::resolve(&args.env, caller)?);
     let labels = labels::parse(&args.labels)?;
@@ -262,6 +264,9 @@ pub(super) fn make_ready(engine: &Engine, args: Args) -> Result<ControlFlow<Exit
         stale,
     }))
 }
+
+/// Says that this process has taken the place of one that had pulled or compiled.
+const AGAIN: &str = "CORACLE_AGAIN";
 
 /// The manifest that an earlier process of this same command has made ready.
 const READY: &str = "CORACLE_READY_MANIFEST";
@@ -354,11 +359,17 @@ pub(super) fn restart(manifest: Option<Digest>) -> Result<(), Failure> {
     #[cfg(target_os = "linux")]
     {
         use std::os::unix::process::CommandExt;
+        if std::env::var_os(AGAIN).is_some() {
+            return Err(Failure::usage(
+                "the program is compiled, and its compiled code cannot be mapped into memory",
+            )
+            .with_hint("keep the data folder where files may be executed (not on a file system mounted `noexec`), or allow more addresses (`ulimit -v`)"));
+        }
         let mut this = std::process::Command::new("/proc/self/exe");
         if let Some(name) = std::env::args_os().next() {
             this.arg0(name);
         }
-        this.args(std::env::args_os().skip(1));
+        this.args(std::env::args_os().skip(1)).env(AGAIN, "1");
         if let Some(manifest) = manifest {
             this.env(READY, manifest.to_string());
         }
