@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::Error;
 
@@ -100,6 +100,17 @@ impl Guest {
 }
 
 impl Answer {
+    /// Returns what ends the guest, if it still runs.
+    pub(super) fn guest(&self) -> Option<AbortHandle> {
+        match self {
+            Self::Running(running) => {
+                let guest = running.guest.as_ref();
+                guest.map(|guest| guest.task.abort_handle())
+            }
+            Self::Whole(_) | Self::Stream(_) => None,
+        }
+    }
+
     /// A body of known bytes.
     pub(super) fn of(bytes: impl Into<Bytes>) -> Self {
         Self::Whole(Full::new(bytes.into()))

@@ -15,7 +15,7 @@ pub(super) const CONNECTIONS: usize = 2_000;
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(30);
 /// How long a client may send nothing of a body that the guest waits for.
 pub(super) const BODY_PAUSE: Duration = Duration::from_secs(60);
-/// How long a client may take nothing of an answer.
+/// How long a client may take nothing of an answer, and with HTTP/2 the time after an idle connection has been told that it ends.
 pub(super) const ANSWER_PAUSE: Duration = Duration::from_secs(60);
 /// Bytes of a request's head, and what is read ahead of a body. Proxies send up to 32 KiB.
 pub(super) const HEAD_BYTES: usize = 32 << 10;

@@ -5,6 +5,7 @@
 //! | [`bounds`] | what a client and a guest may use up |
 //! | [`server`] | threads, accepting, ending |
 //! | [`connection`] | one connection: which protocol, how slow it may be |
+//! | [`pace`] | how long an HTTP/2 client may take nothing and ask nothing |
 //! | [`request`] | one request: an instance of its own, and its answer |
 //! | [`body`] | bodies both ways, chunk by chunk |
 //! | [`outgoing`] | requests of a guest to others |
@@ -19,6 +20,7 @@ mod bounds;
 mod connection;
 pub mod drain;
 pub(super) mod outgoing;
+mod pace;
 mod request;
 mod server;
 mod ticker;
