@@ -51,6 +51,8 @@ mod native;
 #[path = "../guests/net.rs"]
 mod net_guest;
 mod network;
+#[cfg(target_os = "linux")]
+mod oci;
 mod peers;
 mod policy;
 mod prune;

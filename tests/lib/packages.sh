@@ -16,6 +16,10 @@ strace strace
 umoci umoci
 bsdtar libarchive-tools
 podman podman
+ctr containerd
+runc runc
+/bin/busybox busybox-static
+setpriv util-linux
 buildah buildah
 dockerd docker.io
 htpasswd apache2-utils

@@ -153,8 +153,18 @@ fn launch(
             return Err(error);
         }
     };
-    let record = Record::new(child.pid, cgroups, namespaces.has(LinuxNamespaceType::Pid))
-        .map_err(NativeError::step("looking at the container's process"))?;
+    let own_pids = namespaces.has(LinuxNamespaceType::Pid);
+    let record = match Record::new(child.pid, cgroups.clone(), own_pids) {
+        Ok(record) => record,
+        Err(error) => {
+            drop(sys::signal(child.pidfd.as_fd(), libc::SIGKILL));
+            drop(wait_for(child.pid));
+            cgroups.remove()?;
+            return Err(NativeError::step("looking at the container's process")(
+                error,
+            ));
+        }
+    };
     let mut container = Container::new(record, child.pidfd);
     let pid = container.pid();
     let runs_hooks = || {
@@ -163,6 +173,8 @@ fn launch(
         hooks::run("createRuntime", hooks.create_runtime().as_ref(), &state)
     };
     match follow(&socket, &mut container, runs_hooks) {
+        // It would have said that it waits.
+        Ok(false) if waits => Err(container.give_up(NativeError::Ended)),
         Ok(_) => Ok(Created {
             container,
             socket,
@@ -345,10 +357,8 @@ impl Start<'_> {
             .plan
             .write()
             .map_err(NativeError::step("writing the plan"))?;
-        // Where the container's root is not the host's, it cannot write to the host's files anyway.
-        let seals = !self.becomes_root && rustix::process::geteuid().is_root();
-        let program = sealed::executable(seals)
-            .map_err(NativeError::step("opening this program's executable"))?;
+        let program =
+            sealed::executable().map_err(NativeError::step("opening this program's executable"))?;
         let args = [
             CString::from(c"coracle-init"),
             CString::new(memory.as_raw_fd().to_string())
@@ -385,7 +395,9 @@ impl Start<'_> {
             args: &args,
             renumber: &renumber,
             keep: &keep,
-            mapped: gate.as_ref().map(|(reader, _)| reader.as_fd()),
+            mapped: gate
+                .as_ref()
+                .map(|(reader, writer)| (reader.as_fd(), writer.as_fd())),
             becomes_root: self.becomes_root,
             failure: theirs.as_fd(),
         })

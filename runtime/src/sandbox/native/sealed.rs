@@ -16,16 +16,20 @@ use crate::sys::linux::container::{Attributes, NewFileSystem};
 
 const SELF: &str = "/proc/self/exe";
 
-/// Opens this program's executable for executing, sealed if asked.
-pub(super) fn executable(sealed: bool) -> io::Result<OwnedFd> {
-    if !sealed {
-        return Ok(rustix::fs::open(
-            SELF,
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?);
+/// Opens this program's executable for executing, so that no container can write to it.
+pub(super) fn executable() -> io::Result<OwnedFd> {
+    if rustix::process::geteuid().is_root() {
+        return read_only_view().or_else(|_| sealed_copy());
     }
-    read_only_view().or_else(|_| sealed_copy())
+    // A container is never more than this user. What they cannot write to, it cannot either.
+    if rustix::fs::access(SELF, rustix::fs::Access::WRITE_OK).is_ok() {
+        return sealed_copy();
+    }
+    Ok(rustix::fs::open(
+        SELF,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }
 
 fn read_only_view() -> io::Result<OwnedFd> {

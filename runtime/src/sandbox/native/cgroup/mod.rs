@@ -173,6 +173,10 @@ impl Cgroups {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     fs::create_dir_all(&directory)?;
                 }
+                // One that a crash has left, or that the engine has made for us, serves as well if nobody is in it.
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists
+                        && fs::read_to_string(directory.join("cgroup.procs"))?.is_empty() => {}
                 result => result?,
             }
             let is_cpuset = group.has("cpuset");

@@ -73,6 +73,10 @@ fn init(plan: &Plan) -> i32 {
         gate: plan.gate.and_then(claim),
         console: plan.console.and_then(claim),
     };
+    // Hooks that run in this process's namespaces get none of what it was handed by accident.
+    let hidden = hidden.and_then(|()| {
+        sys::close_from(3 + plan.preserved, true).map_err(Told::step("marking descriptors"))
+    });
     let told = match hidden.and_then(|()| prepare(plan, &files)) {
         Err(told) => told,
         Ok(never) => match never {},

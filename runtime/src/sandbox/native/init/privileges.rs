@@ -108,7 +108,9 @@ pub(super) fn give_up(plan: &Plan, process: &Process) -> Result<(), Told> {
     })
     .map_err(Told::step("setting the capabilities"))?;
     sys::clear_ambient().map_err(Told::step("clearing the ambient capabilities"))?;
-    for number in (0..=last).filter(|number| is_set(wanted.ambient, *number)) {
+    // The kernel takes only what is permitted and inheritable. Engines list more, and mean this.
+    let ambient = wanted.ambient & wanted.permitted & wanted.inheritable;
+    for number in (0..=last).filter(|number| is_set(ambient, *number)) {
         sys::raise_ambient(number).map_err(Told::step("setting the ambient capabilities"))?;
     }
     Ok(())

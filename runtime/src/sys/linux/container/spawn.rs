@@ -33,8 +33,9 @@ pub(crate) struct Spawn<'a> {
     pub(crate) renumber: &'a [(BorrowedFd<'a>, RawFd)],
     /// Descriptors that it gets under the number they have.
     pub(crate) keep: &'a [RawFd],
-    /// It reads one byte here before it becomes root of its user namespace, whose maps are written by then.
-    pub(crate) mapped: Option<BorrowedFd<'a>>,
+    /// A pipe: it reads one byte before it becomes root of its user namespace, whose maps are written by then. It closes the
+    /// other end, so that it does not wait for ever if nobody writes.
+    pub(crate) mapped: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
     /// It becomes root of the user namespace that it joins.
     pub(crate) becomes_root: bool,
     /// Where it writes one byte `X` and an error number of four bytes, if it cannot start the program.
@@ -215,7 +216,9 @@ fn try_to_become_program(spawn: &Spawn<'_>, argv: &[*const libc::c_char]) -> c_i
             return errno();
         }
     }
-    if let Some(mapped) = spawn.mapped {
+    if let Some((mapped, other)) = spawn.mapped {
+        // SAFETY: close takes an integer. It is this process's own copy, which it shares with nobody and never uses again.
+        unsafe { libc::close(other.as_raw_fd()) };
         let mut byte = [0];
         if !read_exactly(mapped.as_raw_fd(), &mut byte) {
             return libc::ECANCELED;
