@@ -91,5 +91,5 @@ fn a_program_that_fails_is_told_with_its_last_words() {
     );
     // Its last words, not all of them.
     assert!(!said.contains(" 50\n"), "{said}");
-    world.refused(&["inspect", "x"]);
+    world.run(&["inspect", "x"]).expect_code(1, &["inspect"]);
 }
