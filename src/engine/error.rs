@@ -474,7 +474,7 @@ impl Error {
             Self::Run(RunError::Wall(source)) if source.is::<super::policy::Incomplete>() => "start it without that with `--allow-degraded`, if it is not the host's ceiling that requires it".to_owned(),
             Self::Run(RunError::UnknownImports { .. }) => "no flag grants it; link what provides it into the program before it goes into the image, such as with `wac plug`, or put the component that provides it into the image's /usr/lib/wasm".to_owned(),
             Self::Link(LinkError::Missing { .. }) => "put a component that exports it, in a compatible version, into that folder: as a file of the image or as a layer of its own".to_owned(),
-            Self::Link(LinkError::Ambiguous { .. }) => "leave one of them in the image, or name the exact version in the import".to_owned(),
+            Self::Link(LinkError::Ambiguous(_)) => "leave one of them in the image, or name the exact version in the import".to_owned(),
             Self::Container(ContainerError::NameInUse { name, .. }) => format!("choose another --name, or remove that container with `coracle rm {name}`"),
             Self::Container(
                 ContainerError::BadConfig { path, .. } | ContainerError::UnknownVersion { path, .. },

@@ -50,12 +50,15 @@ pub(super) struct Build<'a> {
     pub(super) scratch: Scratch,
     slots: Vec<Slot>,
     /// Images that were fetched, by name and platform.
-    images: Mutex<HashMap<(String, Option<Platform>), Arc<Image>>>,
+    images: Mutex<Images>,
     warnings: Mutex<Vec<String>>,
     failure: Mutex<Option<BuildError>>,
     stop: AtomicBool,
     steps: AtomicUsize,
 }
+
+/// Images by name and platform.
+type Images = HashMap<(String, Option<Platform>), Arc<Image>>;
 
 /// The place of one stage's result.
 #[derive(Default)]

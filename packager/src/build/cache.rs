@@ -51,7 +51,7 @@ pub struct Kept {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Known {
     /// A layer.
-    Layer(WrittenLayer),
+    Layer(Box<WrittenLayer>),
     /// Nothing.
     Nothing,
 }
@@ -91,11 +91,11 @@ impl StepCache {
                 if !has {
                     return None;
                 }
-                Known::Layer(WrittenLayer {
+                Known::Layer(Box::new(WrittenLayer {
                     diff_id: layer.diff_id,
                     descriptor: descriptor(OCI_LAYER_GZIP, &layer.blob, layer.size),
                     tar_bytes: layer.tar_bytes,
-                })
+                }))
             }
         };
         // Used again. If that cannot be noted, the entry only goes earlier.

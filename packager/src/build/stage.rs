@@ -486,7 +486,7 @@ impl<'b, 'a> Growing<'b, 'a> {
         match known {
             Known::Nothing => Ok(false),
             Known::Layer(layer) => {
-                self.add_layer(step, layer)?;
+                self.add_layer(step, *layer)?;
                 if matches!(step.action, Action::Run(_)) {
                     self.reread()?;
                 }

@@ -62,7 +62,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
 
 /// What ends a list of nodes, other than the end of the text.
 enum End {
-    End,
+    /// `end`.
+    Block,
     Else,
     /// `else if` or `else with`: a block of its own.
     ElseBlock(Word),
@@ -71,7 +72,7 @@ enum End {
 impl End {
     fn word(&self) -> &'static str {
         match self {
-            Self::End => "end",
+            Self::Block => "end",
             Self::Else | Self::ElseBlock(_) => "else",
         }
     }
@@ -146,7 +147,7 @@ impl Parser<'_> {
             "end" => {
                 self.cursor = ahead;
                 self.close()?;
-                return Ok(Some(End::End));
+                return Ok(Some(End::Block));
             }
             "else" => {
                 self.cursor = ahead;
@@ -211,9 +212,9 @@ impl Parser<'_> {
         self.ranges -= usize::from(word == Word::Range);
         let other = match end {
             None => return Err(self.cursor.wrong("unexpected end: {{end}} is missing")),
-            Some(End::End) => Vec::new(),
+            Some(End::Block) => Vec::new(),
             Some(End::Else) => match self.nodes()? {
-                (other, Some(End::End)) => other,
+                (other, Some(End::Block)) => other,
                 (_, None) => return Err(self.cursor.wrong("unexpected end: {{end}} is missing")),
                 (_, Some(_)) => return Err(self.cursor.wrong("a second {{else}}")),
             },

@@ -11,7 +11,6 @@ use coracle_runtime::policy::Limits;
 use coracle_runtime::sandbox::native::{
     self as launcher, Bundle, Ended, Options, Record, RootMount, Stdio,
 };
-use coracle_runtime::spec::Output;
 use coracle_runtime::sys;
 use oci_spec::runtime::Spec;
 

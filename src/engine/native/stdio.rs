@@ -209,7 +209,10 @@ fn follow_sizes(resized: OwnedFd, terminal: OwnedFd) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(_) => return,
         }
-        drop(rustix::io::read(&resized, &mut byte));
+        match rustix::io::read(&resized, &mut byte) {
+            Ok(1..) | Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+            Ok(0) | Err(_) => return,
+        }
         if let Ok(size) = sys::window_size(io::stdin()) {
             drop(sys::set_window_size(&terminal, size));
         }

@@ -311,6 +311,7 @@ fn a_check_finds_what_was_changed() {
 
 /// What overlayfs makes of the trees is what the merged index says, which is what a WebAssembly container sees.
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn overlayfs_shows_what_the_index_says() {
     if form() != TreeForm::Root {
         eprintln!("SKIPPED: overlayfs is mounted by root only");

@@ -74,6 +74,23 @@ impl fmt::Display for Link {
     }
 }
 
+/// Two libraries that export what is imported.
+#[derive(Debug)]
+pub struct Ambiguity {
+    /// The component that needs it.
+    pub importer: String,
+    /// What it imports.
+    pub import: String,
+    /// A library that has it.
+    pub first: String,
+    /// Under which name.
+    pub first_export: String,
+    /// Another.
+    pub second: String,
+    /// Under which name.
+    pub second_export: String,
+}
+
 /// Why components could not be linked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -95,22 +112,10 @@ pub enum LinkError {
     },
     /// Several export what is imported.
     #[error(
-        "\"{importer}\" imports \"{import}\", which \"{first}\" exports as \"{first_export}\" and \"{second}\" as \"{second_export}\""
+        "\"{}\" imports \"{}\", which \"{}\" exports as \"{}\" and \"{}\" as \"{}\"",
+        .0.importer, .0.import, .0.first, .0.first_export, .0.second, .0.second_export
     )]
-    Ambiguous {
-        /// The component that needs it.
-        importer: String,
-        /// What it imports.
-        import: String,
-        /// A library that has it.
-        first: String,
-        /// Under which name.
-        first_export: String,
-        /// Another.
-        second: String,
-        /// Under which name.
-        second_export: String,
-    },
+    Ambiguous(Box<Ambiguity>),
     /// Libraries need each other in a circle.
     #[error("components import from each other in a circle: {}", paths(circle))]
     Cycle {
@@ -368,14 +373,14 @@ impl Linking<'_> {
         match (fitting.next(), fitting.next()) {
             (Some((library, name, _)), None) => Ok(Some((library.clone(), name.to_owned()))),
             (Some((first, first_export, _)), Some((second, second_export, _))) => {
-                Err(LinkError::Ambiguous {
+                Err(LinkError::Ambiguous(Box::new(Ambiguity {
                     importer: importer.path.clone(),
                     import: import.to_owned(),
                     first: first.path.clone(),
                     first_export: first_export.to_owned(),
                     second: second.path.clone(),
                     second_export: second_export.to_owned(),
-                })
+                })))
             }
             (None, _) if import.starts_with(WASI) => Ok(None),
             (None, _) => Err(LinkError::Missing {

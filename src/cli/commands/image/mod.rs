@@ -16,7 +16,7 @@ pub(in super::super) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    Build(build::Args),
+    Build(Box<build::Args>),
     History(history::Args),
     Import(import::Args),
     Inspect(inspect::ImageArgs),
@@ -34,7 +34,7 @@ enum Command {
 
 pub(in super::super) fn run(engine: &Engine, args: Args) -> Result<Exit, Failure> {
     match args.command {
-        Command::Build(args) => build::run(engine, args),
+        Command::Build(args) => build::run(engine, *args),
         Command::History(args) => history::run(engine, &args).map_err(Failure::plainly),
         Command::Import(args) => import::run(engine, &args).map_err(Failure::plainly),
         Command::Inspect(args) => inspect::images(engine, &args),

@@ -133,9 +133,7 @@ mod tests {
         let start = r#"ExecStart="/opt/a \"b\"/50%%$$x" --root "/data" start --all-policies"#;
         assert!(text.lines().any(|line| line == start), "{text}");
         assert!(text.ends_with("WantedBy=multi-user.target\n"));
-        let user = unit(Path::new("/c"), Path::new("/d"), true)
-            .ok()
-            .expect("a unit");
+        let user = unit(Path::new("/c"), Path::new("/d"), true).expect("a unit");
         assert!(user.ends_with("WantedBy=default.target\n") && !user.contains("network"));
         assert!(unit(Path::new("/a\nExecStart=/b"), Path::new("/d"), true).is_err());
     }

@@ -137,9 +137,9 @@ pub(super) fn version_two(rules: &[Rule], directory: &OwnedFd) -> io::Result<()>
             },
             major: rule.major,
             minor: rule.minor,
-            access: u32::from(rule.make) * device_filter::MAKE
-                | u32::from(rule.read) * device_filter::READ
-                | u32::from(rule.write) * device_filter::WRITE,
+            access: (u32::from(rule.make) * device_filter::MAKE)
+                | (u32::from(rule.read) * device_filter::READ)
+                | (u32::from(rule.write) * device_filter::WRITE),
         })
         .collect();
     device_filter::attach(&rules, directory)

@@ -141,7 +141,7 @@ pub(crate) fn set_propagation(
     let attr = MountAttr {
         set: 0,
         clear: 0,
-        propagation: propagation as u64,
+        propagation,
         user_namespace: 0,
     };
     set_attr(mount, recursive, &attr)

@@ -168,18 +168,20 @@ fn join_and_clone(spawn: &Spawn<'_>, argv: &[*const libc::c_char], answer: RawFd
         }
     }
     for (namespace, kind) in spawn.join {
-        // SAFETY: as above.
-        if *kind == libc::CLONE_NEWUSER && unsafe { libc::setns(namespace.as_raw_fd(), *kind) } != 0
-        {
+        if *kind != libc::CLONE_NEWUSER {
+            continue;
+        }
+        // SAFETY: setns(2) takes two integers.
+        if unsafe { libc::setns(namespace.as_raw_fd(), *kind) } != 0 {
             say(-errno());
         }
     }
     for (index, (namespace, kind)) in spawn.join.iter().enumerate() {
-        // SAFETY: as above.
-        if index < 32
-            && late & (1 << index) != 0
-            && unsafe { libc::setns(namespace.as_raw_fd(), *kind) } != 0
-        {
+        if index >= 32 || late & (1 << index) == 0 {
+            continue;
+        }
+        // SAFETY: setns(2) takes two integers.
+        if unsafe { libc::setns(namespace.as_raw_fd(), *kind) } != 0 {
             say(-errno());
         }
     }
