@@ -544,10 +544,8 @@ mod tests {
             error.to_string(),
             r#"parsing reference "Hello:1": repository name must be lower case, such as "hello""#
         );
-        assert!(matches!(
-            problem("user/Éa"),
-            ReferenceProblem::UpperCase { .. }
-        ));
+        // What is no name in lower case either is not suggested.
+        assert!(matches!(problem("user/Éa"), ReferenceProblem::Part { .. }));
     }
 
     #[test]

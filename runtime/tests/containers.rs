@@ -586,10 +586,28 @@ fn what_could_not_be_read_again_is_not_written() {
         Err(ContainerError::LargeConfig { .. })
     ));
     // Nothing of it is left, its name neither.
-    let mut container = store.create(config("large", false)).expect("created");
-    container.config.args.push("x".repeat(17 << 20));
-    let renamed = store.rename(&mut container, "other".parse().expect("a name"));
-    assert!(matches!(renamed, Err(ContainerError::LargeConfig { .. })));
+    let container = store.create(config("large", false)).expect("created");
+    let file = root
+        .path()
+        .join("containers")
+        .join(container.config.id.as_str());
+    let written = fs::metadata(file.join("config.json"))
+        .expect("a config")
+        .len();
+    store.remove(&container, false).expect("removed");
+    // A config that is as large as one may be, and would be larger with a longer name.
+    let mut full = config("large", false);
+    let room = (16 << 20) - written - r#""","#.len() as u64;
+    full.args.push("x".repeat(room as usize));
+    let mut container = store.create(full).expect("created");
+    let renamed = store.rename(
+        &mut container,
+        "larger-than-before".parse().expect("a name"),
+    );
+    assert!(
+        matches!(renamed, Err(ContainerError::LargeConfig { .. })),
+        "{renamed:?}"
+    );
     assert_eq!(entries(&root.path().join("names")), ["large"]);
 }
 

@@ -43,7 +43,7 @@ pub(super) fn auth_file() -> Result<AuthFile, Failure> {
 
 /// Returns the files that may say which images are trusted; the first there counts.
 pub(super) fn trust_policies() -> Vec<std::path::PathBuf> {
-    Places::of_user().trust
+    places::trust_of_user()
 }
 
 /// Returns the registry that a person means: Docker Hub if none is named; a URL stands for its host.

@@ -229,10 +229,12 @@ impl Engine {
             Some(own) => signal == own || signal == Signal::KILL,
             None => true,
         };
-        if ends && container.is_active()? {
+        let active = container.is_active()?;
+        if ends && active {
             container.set_stopped(true)?;
         }
-        if !self.signal(container, signal)? {
+        // Between two tries of a restart policy there is nobody to signal: the mark is enough.
+        if !self.signal(container, signal)? && !(ends && active) {
             return Err(not_running(container));
         }
         self.tell(

@@ -47,6 +47,17 @@ fn a_policy_says_who_is_started_again() {
     assert_eq!(world.ok(&["wait", "well"]), "0\n");
     assert_eq!(inspect(&world, "well")["RestartCount"], 0);
 
+    // Between two tries there is nothing to signal, and yet it is ended.
+    start("short", "always", &["--entrypoint", "/hello.wasm", "again"]);
+    wait_until("it waits for its next try", || {
+        let now = inspect(&world, "short");
+        now["RestartCount"].as_u64() >= Some(4) && now["State"]["Status"] == "restarting"
+    });
+    world.ok(&["kill", "short"]);
+    wait_until("it is not tried again", || {
+        inspect(&world, "short")["State"]["Status"] == "exited"
+    });
+
     // Who always runs comes back when it is killed, and is stopped by a person.
     start("always", "always", &["again"]);
     kill_process(&world, "always");

@@ -16,8 +16,6 @@ pub(super) struct Places {
     pub(super) registries_parts: Vec<PathBuf>,
     /// Folders of certificates by host.
     pub(super) certificates: Vec<PathBuf>,
-    /// Policies about images: the first one there counts.
-    pub(super) trust: Vec<PathBuf>,
 }
 
 impl Places {
@@ -30,14 +28,9 @@ impl Places {
     }
 
     fn of(variable: impl Fn(&str) -> Option<OsString>, is_root: bool) -> Self {
-        let path = |name: &str| {
-            variable(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
-        let home = path(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
+        let path = |name: &str| path(&variable, name);
         let absolute = |name: &str| path(name).filter(|path| path.is_absolute());
-        let settings = absolute("XDG_CONFIG_HOME").or_else(|| Some(home.as_ref()?.join(".config")));
+        let settings = settings(&variable);
         let of_settings = |rest: &str| settings.as_ref().map(|settings| settings.join(rest));
 
         let mut places = Self::default();
@@ -72,13 +65,6 @@ impl Places {
                 .registries_parts
                 .extend(of_settings("containers/registries.conf.d"));
         }
-        places.trust.extend(of_settings("containers/policy.json"));
-        // Podman looks here whatever the settings' folder is.
-        let at_home = home
-            .as_ref()
-            .map(|home| home.join(".config/containers/policy.json"));
-        places.trust.extend(at_home);
-        places.trust.push("/etc/containers/policy.json".into());
         places
             .certificates
             .extend(of_settings("containers/certs.d"));
@@ -89,6 +75,39 @@ impl Places {
         ]);
         places
     }
+}
+
+/// Returns where policies about images lie; the first one there counts. A run asks for these alone.
+pub(super) fn trust_of_user() -> Vec<PathBuf> {
+    trust(|name| std::env::var_os(name))
+}
+
+fn trust(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    // Podman looks under the home folder wherever the settings' folder is.
+    let at_home = home(&variable).map(|home| home.join(".config"));
+    let mut folders: Vec<PathBuf> = settings(&variable).into_iter().chain(at_home).collect();
+    folders.push("/etc".into());
+    folders.dedup();
+    folders
+        .iter()
+        .map(|folder| folder.join("containers/policy.json"))
+        .collect()
+}
+
+fn path(variable: impl Fn(&str) -> Option<OsString>, name: &str) -> Option<PathBuf> {
+    variable(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+fn home(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    path(variable, if cfg!(windows) { "USERPROFILE" } else { "HOME" })
+}
+
+fn settings(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    path(&variable, "XDG_CONFIG_HOME")
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(home(variable)?.join(".config")))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -157,6 +176,30 @@ mod tests {
                 "/d/config.json",
                 "/run/containers/0/auth.json",
                 "/x/containers/auth.json"
+            ])
+        );
+    }
+
+    #[test]
+    fn a_policy_about_images_is_looked_for_where_podman_does() {
+        let of = |pairs: &'static [(&str, &str)]| {
+            trust(move |name| {
+                let found = pairs.iter().find(|(key, _)| *key == name);
+                found.map(|(_, value)| OsString::from(value))
+            })
+        };
+        let hosts = "/etc/containers/policy.json";
+        assert_eq!(of(&[]), paths(&[hosts]));
+        assert_eq!(
+            of(&[("HOME", "/h")]),
+            paths(&["/h/.config/containers/policy.json", hosts])
+        );
+        assert_eq!(
+            of(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")]),
+            paths(&[
+                "/x/containers/policy.json",
+                "/h/.config/containers/policy.json",
+                hosts
             ])
         );
     }
