@@ -75,7 +75,9 @@ impl Bundle {
 
     /// A command of `coracle oci`, with the configuration written.
     pub(super) fn command(&self, arguments: &[&str]) -> Command {
-        self.world.write("config.json", self.spec.to_string());
+        // In one step: another command of the same test may be reading it.
+        let new = self.world.write("config.json.new", self.spec.to_string());
+        fs::rename(new, self.world.path("config.json")).expect("the configuration");
         let state = self.world.path("state");
         let state = state.to_str().expect("UTF-8");
         let arguments = [&["oci", "--root", state], arguments].concat();
