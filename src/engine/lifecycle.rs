@@ -229,12 +229,12 @@ impl Engine {
             Some(own) => signal == own || signal == Signal::KILL,
             None => true,
         };
-        let active = container.is_active()?;
-        if ends && active {
+        let stops = ends && container.is_active()?;
+        if stops {
             container.set_stopped(true)?;
         }
         // Between two tries of a restart policy there is nobody to signal: the mark is enough.
-        if !self.signal(container, signal)? && !(ends && active) {
+        if !self.signal(container, signal)? && !stops {
             return Err(not_running(container));
         }
         self.tell(

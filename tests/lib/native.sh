@@ -36,7 +36,7 @@ make_busybox() {
 # The smallest Debian in which apt works.
 make_debian() {
     local folder=$1 root mirror
-    mirror=$(debian_mirror)
+    mirror=$(debian_mirror) || return
     say "making a Debian root file system; this takes a minute or two, once"
     root=$(mktemp -d "$folder/.debian.XXXXXX") || return
     debootstrap --variant=minbase bookworm "$root" "$mirror" >"$folder/debootstrap.log" 2>&1 </dev/null || return
@@ -50,6 +50,7 @@ debian_mirror() {
     local mirror
     mirror=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
     [ -n "$mirror" ] || mirror=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\(http[^ ]*\) bookworm .*/\2/p' /etc/apt/sources.list 2>/dev/null | head -n 1)
+    [ -n "$mirror" ] || { say "apt's sources name no mirror to make a Debian image from"; return 1; }
     echo "$mirror"
 }
 
