@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use coracle_runtime::sandbox::native::CAPABILITIES;
 use oci_spec::runtime::Capability;
 
 use super::SpecError;
@@ -25,54 +26,9 @@ const USUAL: [Capability; 14] = [
     Capability::SysChroot,
 ];
 
-/// All that Linux has, in the order of their numbers (`linux/capability.h`).
-const ALL: [Capability; 41] = [
-    Capability::Chown,
-    Capability::DacOverride,
-    Capability::DacReadSearch,
-    Capability::Fowner,
-    Capability::Fsetid,
-    Capability::Kill,
-    Capability::Setgid,
-    Capability::Setuid,
-    Capability::Setpcap,
-    Capability::LinuxImmutable,
-    Capability::NetBindService,
-    Capability::NetBroadcast,
-    Capability::NetAdmin,
-    Capability::NetRaw,
-    Capability::IpcLock,
-    Capability::IpcOwner,
-    Capability::SysModule,
-    Capability::SysRawio,
-    Capability::SysChroot,
-    Capability::SysPtrace,
-    Capability::SysPacct,
-    Capability::SysAdmin,
-    Capability::SysBoot,
-    Capability::SysNice,
-    Capability::SysResource,
-    Capability::SysTime,
-    Capability::SysTtyConfig,
-    Capability::Mknod,
-    Capability::Lease,
-    Capability::AuditWrite,
-    Capability::AuditControl,
-    Capability::Setfcap,
-    Capability::MacOverride,
-    Capability::MacAdmin,
-    Capability::Syslog,
-    Capability::WakeAlarm,
-    Capability::BlockSuspend,
-    Capability::AuditRead,
-    Capability::Perfmon,
-    Capability::Bpf,
-    Capability::CheckpointRestore,
-];
-
 /// Returns the bit that stands for a capability in `/proc/self/status`.
 pub(super) fn bit(capability: Capability) -> u64 {
-    let number = ALL.iter().position(|known| *known == capability);
+    let number = CAPABILITIES.iter().position(|known| *known == capability);
     number.map_or(0, |number| 1 << number)
 }
 
@@ -110,10 +66,10 @@ pub(super) fn chosen(
     let drop = Change::read(drop)?;
     // All of them stay all of them, whatever is said besides: that is what `privileged` means in Docker.
     if base == Base::All {
-        return Ok(ALL.to_vec());
+        return Ok(CAPABILITIES.to_vec());
     }
     let begin: &[Capability] = match base {
-        _ if add.all => &ALL,
+        _ if add.all => &CAPABILITIES,
         _ if drop.all => &[],
         Base::Usual => &USUAL,
         _ => &[],
@@ -201,7 +157,10 @@ mod tests {
         // CapEff of a container of Docker's: a80425fb.
         let bits: u64 = USUAL.iter().map(|one| bit(*one)).sum();
         assert_eq!(bits, 0xa804_25fb);
-        assert_eq!(ALL.iter().map(|one| bit(*one)).sum::<u64>(), (1 << 41) - 1);
+        assert_eq!(
+            CAPABILITIES.iter().map(|one| bit(*one)).sum::<u64>(),
+            (1 << 41) - 1
+        );
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub use self::hooks::run_hooks;
 pub use self::init::become_init_if_asked;
 pub use self::launch::{Created, create, exec, run};
 pub use self::plan::RootMount;
+pub use capability::CAPABILITIES;
 pub use oci_spec::OciSpecError;
 pub use oci_spec::runtime as oci;
 
